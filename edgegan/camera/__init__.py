@@ -1,0 +1,39 @@
+"""Cameras: whatever gives pictures (a device, a file, a test pattern).
+
+One driver a file; `edgegan.registry` finds it by the scheme of a URI and hands the URI's path as the first
+argument and its options as keyword arguments, converted by the annotations of the driver's constructor.
+
+A driver must
+  - open in its constructor and raise `CameraError` (or `ConfigError` for a wrong path or option) if it cannot;
+  - give frames from `read(timeout_s)` with `sequence` counting every picture taken, from 0, without gaps of its
+    own making unless pictures really were lost, and `captured_ns` on CLOCK_MONOTONIC;
+  - raise `CameraTimeout` when nothing came in time (may be called again), `EndOfStream` after the last frame,
+    `CameraError` when it is broken (will be closed);
+  - say in `live` whether time passes without it (True: newest frame wins; False: read on demand, no frame lost);
+  - have an idempotent `close()`.
+A driver may
+  - say its frame rate in `rate_hertz` (None: not known), and what it negotiated in `description`.
+"""
+
+from typing import Protocol, runtime_checkable
+
+from edgegan.frame import Frame
+
+__all__ = ["Camera"]
+
+
+@runtime_checkable
+class Camera(Protocol):
+    """What the worker asks of a camera driver."""
+
+    live: bool
+    rate_hertz: float | None
+    description: str
+
+    def read(self, timeout_s: float) -> Frame:
+        """Next frame; raises `CameraTimeout`, `EndOfStream` or `CameraError`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the device. May be called twice."""
+        ...

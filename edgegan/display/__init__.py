@@ -1,0 +1,42 @@
+"""Displays: wherever finished pictures go (a window, a screen, a file, nowhere).
+
+One driver a file, found by the scheme of its URI through `edgegan.registry`.
+
+A driver must
+  - open in its constructor and raise `DisplayError` (or `ConfigError`, `MissingDependency`) if it cannot;
+  - take any uint8 (H, W, 3) BGR picture in `show`, scale it as it needs, and return the instant
+    (CLOCK_MONOTONIC, ns) at which it became visible; it must not keep the array: it is a slot of shared memory;
+  - have an idempotent `close()`, after which a file is complete and playable.
+A driver may
+  - want `poll()` calls between frames (`poll_interval_s`, None: never), which answer False once a person has
+    closed it (Esc, the window's cross), and then the run ends.
+"""
+
+from typing import Protocol, runtime_checkable
+
+from edgegan.frame import Pixels
+
+__all__ = ["Display"]
+
+
+@runtime_checkable
+class Display(Protocol):
+    """What the daemon asks of a display driver."""
+
+    poll_interval_s: float | None
+    description: str
+
+    def show(self, pixels: Pixels, captured_ns: int) -> int:
+        """Show one picture; returns the instant it became visible (CLOCK_MONOTONIC, ns).
+
+        `captured_ns` is the picture's own time: a file uses it as presentation time.
+        """
+        ...
+
+    def poll(self) -> bool:
+        """Handle events; False once a person has closed the display."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the screen or finish the file. May be called twice."""
+        ...

@@ -1,0 +1,79 @@
+"""Every error that edgegan raises on purpose, on one screen.
+
+Each says what was asked and what was found (`message`) and what to do about it (`mend`).
+`exit_code` is what the command line returns: 2 for a user's mistake, 1 for a failure.
+Each class also inherits the standard error that a caller would expect.
+"""
+
+
+class EdgeganError(Exception):
+    """Base of all errors that are raised on purpose."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, mend: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return f"{self.message}: {self.mend}" if self.mend else self.message
+
+
+class UserError(EdgeganError, ValueError):
+    """Something that was given is wrong; nothing was changed."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """The configuration, or an option of a URI, is wrong."""
+
+
+class ModelError(UserError):
+    """The ONNX model cannot be packed; the message names the node or the input."""
+
+
+class BundleError(UserError):
+    """The bundle is missing, damaged or made by another version."""
+
+
+class ModelDisagreement(EdgeganError, ArithmeticError):
+    """A packed model does not draw what its original draws, so it was not written."""
+
+
+class MissingDependency(UserError, ImportError):
+    """A package of an extra is not installed; the mend names the extra."""
+
+
+class CameraError(EdgeganError, OSError):
+    """The camera cannot be opened, or stopped giving frames."""
+
+
+class CameraTimeout(CameraError, TimeoutError):
+    """No frame came within the time asked for; the camera may still recover."""
+
+
+class EndOfStream(CameraError, EOFError):
+    """A file gave its last frame. No failure: the run ends."""
+
+
+class GeneratorError(EdgeganError, RuntimeError):
+    """The generator cannot be loaded, or failed on a frame."""
+
+
+class DisplayError(EdgeganError, OSError):
+    """The display cannot be opened, or stopped taking frames."""
+
+
+class ExchangeError(EdgeganError, RuntimeError):
+    """The shared memory between daemon and worker is not what it should be."""
+
+
+class TraceError(EdgeganError, OSError):
+    """The trace cannot be written or read."""
+
+
+def user_error_from_os_error(error: OSError, doing: str) -> UserError:
+    """Say a file system's refusal (no such file, read-only, full disk) as a user's error."""
+    return UserError(f"{doing}: {error.strerror or error}", "check the path, its permissions and the free space")

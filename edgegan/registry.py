@@ -1,0 +1,150 @@
+"""Drivers by name: `v4l2:///dev/video0?rate=30` becomes an open camera.
+
+A URI is `scheme://path?option=value&…`. The scheme names the driver, the path is its first argument, each option
+is a keyword argument of the driver's constructor and is converted by that argument's annotation. A driver's
+library is imported only when the driver is asked for.
+"""
+
+import difflib
+import importlib
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import NoneType, UnionType
+from typing import Any, Literal, NewType, Union
+from urllib.parse import parse_qsl, unquote
+
+from edgegan.errors import ConfigError, MissingDependency
+
+__all__ = ["CAMERAS", "DISPLAYS", "GENERATORS", "Size", "Uri", "check_uri", "did_you_mean", "open_driver"]
+
+Size = NewType("Size", tuple[int, int])
+"""(height, width) in pixels. In a URI it is written width x height, `640x480`, as on a camera's box."""
+
+CAMERAS: Mapping[str, str] = {
+    "file": "edgegan.camera.file:FileCamera",
+    "pattern": "edgegan.camera.pattern:PatternCamera",
+}
+GENERATORS: Mapping[str, str] = {
+    "onnxruntime": "edgegan.generator.onnxruntime:OnnxRuntimeGenerator",
+    "passthrough": "edgegan.generator.passthrough:PassthroughGenerator",
+}
+DISPLAYS: Mapping[str, str] = {
+    "file": "edgegan.display.file:FileDisplay",
+    "null": "edgegan.display.null:NullDisplay",
+    "window": "edgegan.display.window:WindowDisplay",
+}
+_EXTRA_OF_MODULE = {"sdl2": "window", "onnxruntime": "", "av": "", "cv2": ""}
+
+
+@dataclass(frozen=True)
+class Uri:
+    """A parsed URI; `options` holds the text of each option."""
+
+    scheme: str
+    path: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> "Uri":
+        """Parse `scheme://path?option=value`; raises `ConfigError`."""
+        scheme, separator, rest = text.partition("://")
+        if not separator or not scheme:
+            raise ConfigError(f"'{text}' is no URI", "write it as scheme://path?option=value, e.g. file://clip.mp4")
+        path, _, query = rest.partition("?")
+        pairs = parse_qsl(query, keep_blank_values=True)
+        return cls(scheme, unquote(path), dict(pairs))
+
+    def without(self, *names: str) -> "Uri":
+        """The same URI less some options."""
+        return Uri(self.scheme, self.path, {k: v for k, v in self.options.items() if k not in names})
+
+
+def did_you_mean(word: str, words: "list[str] | Mapping[str, Any]") -> str:
+    """The mend for a misspelt word: the nearest one, else all there are."""
+    near = difflib.get_close_matches(word, list(words), n=1)
+    return f"did you mean '{near[0]}'?" if near else "known are: " + (", ".join(sorted(words)) or "none")
+
+
+def open_driver(kind: str, drivers: Mapping[str, str], uri: Uri, **extra: Any) -> Any:
+    """Open the driver that `uri` names; `extra` are arguments that the caller itself supplies.
+
+    kind is the word for messages ('camera'). Raises `ConfigError` for an unknown driver or option,
+    `MissingDependency` for a missing library, and whatever the driver raises.
+    """
+    constructor = _load(kind, drivers, uri.scheme)
+    return constructor(uri.path, **options_from_uri(kind, constructor, uri), **extra)
+
+
+def check_uri(kind: str, drivers: Mapping[str, str], uri: Uri) -> None:
+    """Raise `ConfigError` for an unknown driver or a wrong option, without opening anything."""
+    options_from_uri(kind, _load(kind, drivers, uri.scheme), uri)
+
+
+def options_from_uri(kind: str, constructor: Callable[..., Any], uri: Uri) -> dict[str, Any]:
+    """The keyword arguments for `constructor` that a URI's options stand for."""
+    init = constructor.__init__ if inspect.isclass(constructor) else constructor
+    hints = typing.get_type_hints(init)
+    keyword_only = [
+        p.name for p in inspect.signature(init).parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
+    values = {}
+    for name, text in uri.options.items():
+        if name not in keyword_only:
+            raise ConfigError(
+                f"{kind} driver '{uri.scheme}' has no option '{name}'", did_you_mean(name, keyword_only)
+            )
+        values[name] = _convert(f"option '{name}' of {kind} driver '{uri.scheme}'", text, hints[name])
+    return values
+
+
+def _load(kind: str, drivers: Mapping[str, str], scheme: str) -> Callable[..., Any]:
+    if scheme not in drivers:
+        raise ConfigError(f"there is no {kind} driver '{scheme}'", did_you_mean(scheme, drivers))
+    module, _, name = drivers[scheme].partition(":")
+    try:
+        return typing.cast(Callable[..., Any], getattr(importlib.import_module(module), name))
+    except ImportError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _EXTRA_OF_MODULE:
+            raise
+        extra = _EXTRA_OF_MODULE[missing]
+        package = f"'edgegan[{extra}]'" if extra else "edgegan"
+        raise MissingDependency(
+            f"{kind} driver '{scheme}' needs the package '{missing}' ({error})", f"pip install {package}"
+        ) from error
+
+
+def _convert(what: str, text: str, kind: Any) -> Any:
+    """Text to the annotated type: bool, int, float, str, Size, Literal, or one of these | None."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (Union, UnionType):
+        return _convert(what, text, next(a for a in arguments if a is not NoneType))
+    if origin is Literal:
+        choices = {str(a): a for a in arguments}
+        if text not in choices:
+            raise ConfigError(f"{what} cannot be '{text}'", did_you_mean(text, choices))
+        return choices[text]
+    if kind is Size:
+        return size_from_text(what, text)
+    if kind is bool:
+        if text.lower() not in _BOOLEANS:
+            raise ConfigError(f"{what} cannot be '{text}'", "use 1 or 0")
+        return _BOOLEANS[text.lower()]
+    try:
+        return kind(text)
+    except ValueError:
+        raise ConfigError(f"{what} cannot be '{text}'", f"use a number ({kind.__name__})") from None
+
+
+_BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "": True}
+_BOOLEANS |= {"0": False, "false": False, "no": False, "off": False}
+
+
+def size_from_text(what: str, text: str) -> Size:
+    """`640x480` (width x height) to Size((480, 640))."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) <= 16384 and 0 < int(height) <= 16384):
+        raise ConfigError(f"{what} cannot be '{text}'", "use WIDTHxHEIGHT in pixels, at most 16384, e.g. 640x480")
+    return Size((int(height), int(width)))

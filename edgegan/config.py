@@ -1,0 +1,263 @@
+"""One YAML file says what runs; every mistake in it is told at once, with its line and its mend.
+
+`load_yaml_model` serves any model of this project (recipes use it too). Types are strict: `frames: "12"` is a
+mistake. This module loads nothing but pydantic and yaml, because the daemon imports it.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edgegan.errors import ConfigError
+from edgegan.registry import CAMERAS, DISPLAYS, GENERATORS, Uri, did_you_mean
+
+__all__ = ["Config", "Settings", "load_config", "load_yaml_model"]
+
+M = TypeVar("M", bound=BaseModel)
+Location = tuple[str | int, ...]
+"""Where a value lies: keys and indices from the root, as pydantic's `loc`."""
+
+_MOST_NODES = 10_000  # aliases can make a short file endless
+
+
+class Settings(BaseModel):
+    """Base of every model that a YAML file is read into: frozen, unknown keys are mistakes, no NaN."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _known_scheme(kind: str, drivers: Mapping[str, str], *, or_empty: bool = False) -> AfterValidator:
+    """Refuses unknown drivers. Options are checked on opening: a driver's library may be absent here."""
+
+    def check(text: str) -> str:
+        if or_empty and not text:
+            return text
+        scheme = Uri.parse(text).scheme
+        if scheme not in drivers:
+            raise ConfigError(f"there is no {kind} driver '{scheme}'", did_you_mean(scheme, drivers))
+        return text
+
+    return AfterValidator(check)
+
+
+CameraUri = Annotated[str, _known_scheme("camera", CAMERAS, or_empty=True)]
+GeneratorUri = Annotated[str, _known_scheme("generator", GENERATORS, or_empty=True)]
+DisplayUri = Annotated[str, _known_scheme("display", DISPLAYS)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class TraceSettings(Settings):
+    """Where the trace goes (empty: nowhere), and how much of it a power cut may cost."""
+
+    file: str = ""
+    flush_seconds: Seconds = 2.0
+
+
+class WorkerSettings(Settings):
+    """How patient the daemon is with the process that owns camera and generator."""
+
+    start_timeout_seconds: Seconds = 30.0
+    restart_backoff_seconds: Seconds = 0.5
+    restart_backoff_limit_seconds: Seconds = 30.0
+    stop_timeout_seconds: Seconds = 0.5
+
+    @model_validator(mode="after")
+    def _backoff_grows(self) -> "WorkerSettings":
+        if self.restart_backoff_limit_seconds < self.restart_backoff_seconds:
+            raise ConfigError(
+                f"restart_backoff_limit_seconds is {self.restart_backoff_limit_seconds:g}, less than "
+                f"restart_backoff_seconds, {self.restart_backoff_seconds:g}",
+                "the first wait cannot be longer than the longest",
+            )
+        return self
+
+
+class LogSettings(Settings):
+    """How much is said on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(Settings):
+    """What runs. Each key is described where people look for it: deploy/default.yaml."""
+
+    camera: CameraUri = ""
+    bundle: str = ""
+    generator: GeneratorUri = ""
+    runtime: Literal["auto", "onnxruntime"] = "auto"
+    precision: Literal["auto", "fp32"] = "auto"
+    displays: tuple[DisplayUri, ...] = Field(default=("window://",), min_length=1)
+    frames: Annotated[int, Field(ge=1)] | None = None
+    seconds: Annotated[float, Field(gt=0)] | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    trace: TraceSettings = TraceSettings()
+    worker: WorkerSettings = WorkerSettings()
+    log: LogSettings = LogSettings()
+
+
+def load_config(path: Path | None, overrides: Mapping[str, Any]) -> Config:
+    """The file's configuration (None: the defaults), with `overrides` laid over it.
+
+    overrides: value by key, inner keys with dots: `{"trace.file": "run.trace", "displays": ["null://"]}`.
+    Raises `ConfigError`. Relative paths mean the working directory, in the file as on the command line.
+    """
+    config = Config() if path is None else load_yaml_model(path, Config)
+    data = config.model_dump(mode="json")
+    for dotted, value in overrides.items():
+        *parents, key = dotted.split(".")
+        inner = data
+        for parent in parents:
+            inner = inner[parent]
+        inner[key] = value
+    return _validate(Config, _Document(None, data))
+
+
+def load_yaml_model(path: Path, model: type[M]) -> M:
+    """The YAML file at `path` as `model`; raises `ConfigError` with every mistake, `file:line: key: …`."""
+    return _validate(model, _Document.read(path))
+
+
+@dataclass(frozen=True)
+class _Mistake:
+    line: int
+    message: str
+    mend: str
+
+
+@dataclass
+class _Document:
+    """Data with the line of each value; `mistakes` are those that YAML itself would let pass.
+
+    path: None for what was not read from a file but given on the command line.
+    """
+
+    path: Path | None
+    data: Any = field(default_factory=dict)
+    lines: dict[Location, int] = field(default_factory=dict)
+    mistakes: list[_Mistake] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, path: Path) -> "_Document":
+        document = cls(path)
+        try:
+            loader = yaml.SafeLoader(path.read_bytes().decode("utf-8-sig"))
+            root = loader.get_single_node()
+            if root is not None:
+                document._walk(root, (), root.start_mark.line + 1)
+                document.data = loader.construct_document(root)
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path} is no text: {error.reason}", "save it as UTF-8") from error
+        except yaml.YAMLError as error:
+            raise _broken(path, error) from error
+        except RecursionError as error:
+            raise ConfigError(f"{path} is nested too deep", "is it the right file?") from error
+        return document
+
+    def mistake(self, location: Location, message: str, mend: str) -> _Mistake:
+        """A mistake at the value's line, or at that of the nearest thing around it that is in the file."""
+        around = location
+        while around and around not in self.lines:
+            around = around[:-1]
+        line = self.lines.get(around, 1)
+        key = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).lstrip(".")
+        parts = [f"{self.path}:{line}" if self.path else "", key, message]
+        return _Mistake(line, ": ".join(part for part in parts if part), mend)
+
+    def _walk(self, node: yaml.Node, location: Location, line: int) -> None:
+        if len(self.lines) > _MOST_NODES:
+            raise ConfigError(f"{self.path} holds more than {_MOST_NODES} values", "is it the right file?")
+        self.lines[location] = line
+        if isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self._walk(item, (*location, index), item.start_mark.line + 1)
+        elif isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                self._key(key, value, location)
+
+    def _key(self, key: yaml.Node, value: yaml.Node, location: Location) -> None:
+        if not isinstance(key, yaml.ScalarNode):
+            return  # the constructor refuses it, with the line
+        if key.tag != "tag:yaml.org,2002:merge":
+            key.tag = "tag:yaml.org,2002:str"  # else YAML 1.1 reads the keys `on`, `no` and `y` as booleans
+        inner, line = (*location, key.value), key.start_mark.line + 1
+        if inner in self.lines:
+            self.mistakes.append(self.mistake(inner, f"given again in line {line}", "keep one of the two"))
+        else:
+            self._walk(value, inner, line)
+
+
+def _broken(path: Path, error: yaml.YAMLError) -> ConfigError:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    mend = "check this line and the one above it: indent with spaces, close each quote and bracket"
+    return ConfigError(f"{path}:{mark.line + 1 if mark else 1}: broken YAML: {problem}", mend)
+
+
+def _validate(model: type[M], document: _Document) -> M:
+    """Validate as JSON, where strict means strict types but a list may still become a tuple."""
+    validated, mistakes = None, document.mistakes
+    try:
+        validated = model.model_validate_json(json.dumps(document.data, default=str), strict=True)
+    except ValidationError as error:
+        found = ((e["loc"], *_in_our_words(model, e)) for e in error.errors(include_url=False))
+        mistakes = mistakes + [document.mistake(*one) for one in found]
+    if validated is None or mistakes:
+        raise _all_at_once(str(document.path or "what was given"), mistakes)
+    return validated
+
+
+def _all_at_once(where: str, mistakes: list[_Mistake]) -> ConfigError:
+    if len(mistakes) == 1:
+        return ConfigError(mistakes[0].message, mistakes[0].mend)
+    mistakes = sorted(mistakes, key=lambda mistake: mistake.line)
+    lines = [f"  {m.message}: {m.mend}" if m.mend else f"  {m.message}" for m in mistakes]
+    return ConfigError("\n".join([f"{where} has {len(mistakes)} mistakes", *lines]))
+
+
+def _in_our_words(model: type[BaseModel], error: Any) -> tuple[str, str]:
+    """Message and mend of one of pydantic's errors."""
+    kind, location, found = error["type"], error["loc"], _shown(error["input"])
+    own = error.get("ctx", {}).get("error")
+    if isinstance(own, ConfigError):
+        return own.message, own.mend
+    if kind == "extra_forbidden":
+        return "there is no such key", did_you_mean(str(location[-1]), _keys_at(model, location[:-1]))
+    if kind == "missing":
+        return "is missing", "every such entry needs it"
+    if kind in ("model_type", "dict_type"):
+        return f"is {found}, but should hold keys", "write 'key: value' lines, or leave it out"
+    if kind == "too_short":
+        return f"is {found}", f"give at least {error['ctx']['min_length']}"
+    if kind == "literal_error":
+        known = re.findall("'([^']*)'", error["ctx"]["expected"])
+        return f"cannot be {found}", did_you_mean(str(error["input"]), known)
+    return f"is {found}, but {error['msg'].replace('Input ', '', 1)}", ""
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
+    """The keys that a model knows at a place inside it."""
+    models = [model]
+    for step in location:
+        annotations = [m.model_fields[step].annotation for m in models if step in m.model_fields]
+        if annotations:
+            models = [inner for annotation in annotations for inner in _models_in(annotation)]
+    return sorted({name for m in models for name in m.model_fields})
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if inner := get_args(annotation):
+        return [model for one in inner for model in _models_in(one)]
+    return [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []

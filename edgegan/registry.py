@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, unquote
 
 from edgegan.errors import ConfigError, MissingDependency
 
-__all__ = ["CAMERAS", "DISPLAYS", "GENERATORS", "Size", "Uri", "check_uri", "did_you_mean", "open_driver"]
+__all__ = ["CAMERAS", "DISPLAYS", "GENERATORS", "Size", "Uri", "check_uri", "did_you_mean", "open_driver", "options_of"]
 
 Size = NewType("Size", tuple[int, int])
 """(height, width) in pixels. In a URI it is written width x height, `640x480`, as on a camera's box."""
@@ -80,6 +80,13 @@ def open_driver(kind: str, drivers: Mapping[str, str], uri: Uri, **extra: Any) -
 def check_uri(kind: str, drivers: Mapping[str, str], uri: Uri) -> None:
     """Raise `ConfigError` for an unknown driver or a wrong option, without opening anything."""
     options_from_uri(kind, _load(kind, drivers, uri.scheme), uri)
+
+
+def options_of(kind: str, drivers: Mapping[str, str], uri: Uri) -> dict[str, Any]:
+    """All options of the driver that `uri` names, given or by default, without opening it."""
+    constructor = _load(kind, drivers, uri.scheme)
+    defaults = {n: p.default for n, p in inspect.signature(constructor).parameters.items() if n != "path"}
+    return defaults | options_from_uri(kind, constructor, uri)
 
 
 def options_from_uri(kind: str, constructor: Callable[..., Any], uri: Uri) -> dict[str, Any]:

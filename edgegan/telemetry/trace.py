@@ -1,0 +1,326 @@
+"""The trace of a run: one SQLite file that any SQLite tool opens.
+
+- `frames`: one row for each shown frame. Times are nanoseconds; `captured_ns` counts from the start of the trace,
+  the rest are durations of stages, so a row takes about 30 bytes and ten million rows about 300 MB. The view
+  `frame_times` has end-to-end latency and absolute CLOCK_MONOTONIC times.
+- `summaries`: one row for each minute: counts and a histogram per stage. A summary of ten million frames reads
+  these few thousand rows and the frames of the last unfinished minute.
+- `events`: what changed: worker started, worker died, first frame, …
+- `description`: what ran, where, with which configuration.
+
+Rows are collected in memory and written by a thread of their own in one transaction every `flush_seconds`,
+written through to the medium. A power cut costs at most what was not flushed; SQLite's write-ahead log, beside
+the file while the run lasts, makes sure that the rest stays readable. When the run ends the log is folded in and
+one file is left.
+"""
+
+import contextlib
+import json
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgegan.errors import TraceError, UserError
+from edgegan.frame import FrameTiming
+from edgegan.telemetry.statistics import MEASURES, FrameStatistics, Histogram
+
+__all__ = ["TraceWriter", "read_events", "run_summary", "summarise"]
+
+log = logging.getLogger(__name__)
+
+FORMAT_VERSION = 1
+_APPLICATION_ID = 0x45475452  # "EGTR"
+_MINUTE_NS = 60 * 10**9
+_STAGES = MEASURES[1:]
+
+_SCHEMA = f"""
+CREATE TABLE description (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE frames (
+    id INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, dropped INTEGER NOT NULL, captured_ns INTEGER NOT NULL,
+    {", ".join(f"{stage}_ns INTEGER NOT NULL" for stage in _STAGES)});
+CREATE TABLE summaries (
+    start_ns INTEGER PRIMARY KEY, last_frame_id INTEGER NOT NULL, frames INTEGER NOT NULL, dropped INTEGER NOT NULL,
+    first_displayed_ns INTEGER, last_displayed_ns INTEGER,
+    {", ".join(f"{measure}_histogram TEXT NOT NULL" for measure in MEASURES)});
+CREATE TABLE events (id INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, kind TEXT NOT NULL, details TEXT NOT NULL);
+CREATE VIEW frame_times AS
+    SELECT id, sequence, dropped,
+        captured_ns + (SELECT CAST(value AS INTEGER) FROM description WHERE key = 'start_monotonic_ns')
+            AS captured_monotonic_ns,
+        {", ".join(f"{stage}_ns / 1e6 AS {stage}_ms" for stage in _STAGES)},
+        ({" + ".join(f"{stage}_ns" for stage in _STAGES)}) / 1e6 AS end_to_end_ms
+    FROM frames;
+"""
+
+
+class TraceWriter:
+    """Writes one trace. The calls of the frame path only append to a list.
+
+    path: a file that does not exist yet, or an older trace, which is replaced.
+    Raises `UserError` if the file cannot be created or is something else. A failure later (a full card) is logged
+    once, kept in `failure`, and never raised into the frame path.
+    """
+
+    def __init__(self, path: Path, description: Mapping[str, Any], *, flush_seconds: float = 2.0) -> None:
+        self.path = path
+        self.failure: str | None = None
+        self.start_ns = time.monotonic_ns()
+        self._flush_seconds = flush_seconds
+        self._frames: list[tuple[FrameTiming, int]] = []
+        self._events: list[tuple[int, str, str]] = []
+        self._minute = FrameStatistics()
+        self._minute_start_ns = 0
+        self._written = 0
+        self._stop = threading.Event()
+        self._database = self._create(description)
+        self._thread = threading.Thread(target=self._run, name="trace", daemon=True)
+        self._thread.start()
+
+    def frame(self, timing: FrameTiming, dropped: int) -> None:
+        """Note a shown frame and how many were dropped before it. Never waits."""
+        self._frames.append((timing, dropped))
+
+    def event(self, kind: str, **details: Any) -> None:
+        """Note that something changed, now. Never waits."""
+        self._events.append((time.monotonic_ns() - self.start_ns, kind, json.dumps(details)))
+
+    def close(self) -> None:
+        """Write what is left, fold the log in, leave one file. May be called twice."""
+        if self._stop.is_set():
+            return
+        self._stop.set()
+        self._thread.join(10)
+        if self._thread.is_alive():
+            self._fail("the medium did not take the last rows within 10 s")
+            return
+        self._flush()
+        with self._guarded():
+            self._write_summary()
+            self._database.execute("PRAGMA journal_mode = DELETE")
+        self._database.close()
+
+    def discard(self) -> None:
+        """Close and remove the file: the run never began."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+    def _create(self, description: Mapping[str, Any]) -> sqlite3.Connection:
+        _make_way(self.path)
+        try:
+            database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            database.executescript(f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA journal_mode = WAL;")
+            database.execute("PRAGMA synchronous = FULL")
+            database.executescript("BEGIN;" + _SCHEMA + "COMMIT;")
+            rows = {
+                **description,
+                "format_version": FORMAT_VERSION,
+                "start_monotonic_ns": self.start_ns,
+                "start_unix_ns": time.time_ns(),
+            }
+            with _transaction(database):
+                database.executemany("INSERT INTO description VALUES (?, ?)", _texts(rows))
+        except sqlite3.Error as error:
+            raise UserError(
+                f"the trace '{self.path}' cannot be written: {error}", "give --trace a path in a writable folder"
+            ) from error
+        return database
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._flush_seconds):
+            self._flush()
+
+    def _flush(self) -> None:
+        frames, self._frames = self._frames, []
+        events, self._events = self._events, []
+        if self.failure or not (frames or events):
+            return
+        with self._guarded(), _transaction(self._database):
+            self._database.executemany("INSERT INTO events (at_ns, kind, details) VALUES (?, ?, ?)", events)
+            for timing, dropped in frames:
+                self._write_frame(timing, dropped)
+
+    def _write_frame(self, timing: FrameTiming, dropped: int) -> None:
+        displayed_ns = timing.displayed_ns - self.start_ns
+        if displayed_ns >= self._minute_start_ns + _MINUTE_NS:
+            self._write_summary()
+            self._minute_start_ns = displayed_ns // _MINUTE_NS * _MINUTE_NS
+        self._written += 1
+        self._minute.add(timing, dropped)
+        self._database.execute(
+            "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self._written,
+                timing.sequence,
+                dropped,
+                timing.captured_ns - self.start_ns,
+                *timing.stages_ns().values(),
+            ),
+        )
+
+    def _write_summary(self) -> None:
+        minute, self._minute = self._minute, FrameStatistics()
+        if not minute.frames:
+            return
+        histograms = [minute.histograms[name].to_json() for name in MEASURES]
+        self._database.execute(
+            f"INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?, ?{', ?' * len(MEASURES)})",
+            (
+                self._minute_start_ns,
+                self._written,
+                minute.frames,
+                minute.dropped,
+                minute.first_displayed_ns,
+                minute.last_displayed_ns,
+                *histograms,
+            ),
+        )
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            self._fail(str(error))
+
+    def _fail(self, why: str) -> None:
+        self.failure = why
+        log.error("the trace '%s' ends here: %s; the run goes on without it", self.path, why)
+
+
+def summarise(path: Path) -> dict[str, Any]:
+    """The summary of a trace, also of one that a power cut or a kill ended.
+
+    Returns the keys of `edgegan trace summary --json`. Raises `UserError` if the file is no trace and
+    `TraceError` if it is damaged.
+    """
+    with _open(path) as database:
+        statistics = _read_statistics(database)
+        start_ns = int(_describe(database).get("start_monotonic_ns", 0))
+        return {**run_summary(statistics, _events(database)), "started_ns": start_ns, "trace": str(path)}
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """All events of a trace, oldest first: `kind`, `at_s` (seconds since its start) and each event's own keys."""
+    with _open(path) as database:
+        return _events(database)
+
+
+def run_summary(statistics: FrameStatistics, events: list[dict[str, Any]]) -> dict[str, Any]:
+    """What `run --json` and `trace summary --json` print."""
+    histograms = statistics.histograms
+    throughput = statistics.throughput_hertz()
+    return {
+        "frames": statistics.frames,
+        "dropped": statistics.dropped,
+        "throughput_hz": None if throughput is None else round(throughput, 3),
+        "end_to_end_ms": histograms["end_to_end"].percentiles_ms(),
+        "stages_ms": {stage: histograms[stage].percentiles_ms() for stage in _STAGES},
+        "first_frame_s": next((e["since_process_start_s"] for e in events if e["kind"] == "first_frame"), None),
+        "worker_restarts": sum(e["kind"] == "worker_died" for e in events),
+        "fallbacks": [
+            {"from": e["from"], "to": e["to"], "at_s": e["at_s"], "why": e["why"]}
+            for e in events
+            if e["kind"] == "fallback"
+        ],
+        "power_watts": None,
+        "energy_joules_per_frame": None,
+    }
+
+
+@contextlib.contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    database.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def _texts(rows: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in rows.items()]
+
+
+def _make_way(path: Path) -> None:
+    """Remove an older trace of this name; refuse to touch anything else."""
+    if not path.exists():
+        return
+    if not path.is_file() or (path.stat().st_size and not _is_trace(path)):
+        raise UserError(f"'{path}' exists and is no trace", "give --trace another path")
+    for leftover in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        leftover.unlink(missing_ok=True)
+
+
+def _is_trace(path: Path) -> bool:
+    # The application's number lies at offset 68 of a SQLite file (https://www.sqlite.org/fileformat.html).
+    with path.open("rb") as file:
+        head = file.read(72)
+    return head.startswith(b"SQLite format 3\0") and int.from_bytes(head[68:72], "big") == _APPLICATION_ID
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[sqlite3.Connection]:
+    if not path.is_file():
+        raise UserError(f"there is no trace '{path}'", "give the file that `edgegan run --trace FILE` wrote")
+    if not _is_trace(path):
+        raise UserError(f"'{path}' is no trace of edgegan", "give the file that `edgegan run --trace FILE` wrote")
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            _check_version(path, _describe(database))
+            yield database
+    except sqlite3.Error as error:
+        raise TraceError(f"the trace '{path}' is damaged: {error}", "read it with `sqlite3 FILE .recover`") from error
+
+
+def _check_version(path: Path, description: Mapping[str, str]) -> None:
+    version = int(description.get("format_version", 0))
+    if version > FORMAT_VERSION:
+        raise UserError(f"the trace '{path}' has format {version}, this edgegan reads {FORMAT_VERSION}", "update edgegan")
+
+
+def _describe(database: sqlite3.Connection) -> dict[str, str]:
+    return dict(database.execute("SELECT key, value FROM description"))
+
+
+def _events(database: sqlite3.Connection) -> list[dict[str, Any]]:
+    rows = database.execute("SELECT at_ns, kind, details FROM events ORDER BY id")
+    return [{**json.loads(details), "kind": kind, "at_s": round(at_ns / 1e9, 3)} for at_ns, kind, details in rows]
+
+
+def _read_statistics(database: sqlite3.Connection) -> FrameStatistics:
+    statistics, summarised = FrameStatistics(), 0
+    for last_id, *columns in database.execute(
+        "SELECT last_frame_id, frames, dropped, first_displayed_ns, last_displayed_ns, "
+        + ", ".join(f"{measure}_histogram" for measure in MEASURES)
+        + " FROM summaries ORDER BY start_ns"
+    ):
+        statistics.merge(_minute(columns))
+        summarised = last_id
+    statistics.merge(_unsummarised(database, summarised))
+    return statistics
+
+
+def _minute(columns: list[Any]) -> FrameStatistics:
+    minute = FrameStatistics()
+    minute.frames, minute.dropped, minute.first_displayed_ns, minute.last_displayed_ns = columns[:4]
+    minute.histograms = {name: Histogram.from_json(text) for name, text in zip(MEASURES, columns[4:], strict=True)}
+    return minute
+
+
+def _unsummarised(database: sqlite3.Connection, after_id: int) -> FrameStatistics:
+    start_ns = int(_describe(database)["start_monotonic_ns"])
+    statistics = FrameStatistics()
+    stages = ", ".join(f"{stage}_ns" for stage in _STAGES)
+    rows = database.execute(f"SELECT sequence, dropped, captured_ns, {stages} FROM frames WHERE id > ?", (after_id,))
+    for sequence, dropped, captured_ns, *durations in rows:
+        times = [captured_ns + start_ns]
+        for duration in durations:
+            times.append(times[-1] + duration)
+        statistics.add(FrameTiming(sequence, *times), dropped)
+    return statistics

@@ -1,0 +1,269 @@
+"""The process that owns camera and generator; started by the daemon as `python -m edgegan.worker FD`.
+
+Two threads: one reads the camera and leaves the newest frame in a mailbox, the other (the main one) takes it,
+lets the generator draw it straight into the shared memory and publishes it. A third listens to the daemon. All
+that can crash or hang in native code happens here; when it does, this process dies and the daemon starts another.
+
+The control socket carries one JSON object a message. In: the `WorkerTask`, later {"do": "stop"}. Out: {"event":
+"camera_opened" | "generator_loaded" | "ended" | "failed", …}.
+"""
+
+import ctypes
+import dataclasses
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from edgegan.bundle import Bundle
+from edgegan.camera import Camera
+from edgegan.errors import BundleError, CameraError, CameraTimeout, EdgeganError, EndOfStream
+from edgegan.exchange import ExchangeHandles, Writer
+from edgegan.frame import Frame, read_only
+from edgegan.framing import Framing, split_framing
+from edgegan.generator import Generator
+from edgegan.mailbox import Mailbox
+from edgegan.registry import CAMERAS, GENERATORS, Uri, open_driver
+
+__all__ = ["MESSAGE_BYTES", "WorkerTask", "main", "open_generator"]
+
+log = logging.getLogger(__name__)
+
+MESSAGE_BYTES = 65536
+_POLL_S = 0.2
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+@dataclass(frozen=True)
+class WorkerTask:
+    """What a worker is to do. Travels as JSON.
+
+    camera, generator: URIs. `generator` is empty where a bundle is run; then `bundle` is its path.
+    handles: the exchange's file descriptors, as this process inherited them.
+    """
+
+    camera: str
+    generator: str
+    bundle: str
+    runtime: str
+    precision: str
+    threads: int | None
+    handles: tuple[int, int, int] = (-1, -1, -1)
+
+    def to_json(self) -> str:
+        """The message that starts a worker."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "WorkerTask":
+        """The task that `to_json` wrote."""
+        values = json.loads(text)
+        return cls(**{**values, "handles": tuple(values["handles"])})
+
+
+class Control:
+    """The daemon's end of the control socket, and whether this worker was told to stop."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.stopped = threading.Event()
+
+    def receive_task(self) -> WorkerTask:
+        """The first message."""
+        return WorkerTask.from_json(self._connection.recv(MESSAGE_BYTES).decode())
+
+    def send(self, event: str, **details: Any) -> None:
+        """Tell the daemon. A daemon that is gone is no error: this process ends with it."""
+        try:
+            self._connection.send(json.dumps({"event": event, **details}).encode())
+        except OSError:
+            self.stopped.set()
+
+    def listen(self, mailbox: Mailbox) -> None:
+        """Wait for the word to stop, or for the daemon's death, in a thread of its own."""
+        thread = threading.Thread(target=self._listen, args=(mailbox,), name="control", daemon=True)
+        thread.start()
+
+    def _listen(self, mailbox: Mailbox) -> None:
+        try:
+            self._connection.recv(MESSAGE_BYTES)
+        except OSError:
+            pass
+        self.stopped.set()
+        mailbox.close()
+
+
+def main() -> int:
+    """Entry point of the process: argument 1 is the descriptor of the control socket."""
+    _die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the daemon decides
+    logging.basicConfig(level=os.environ.get("EDGEGAN_LOG_LEVEL", "INFO"), format="%(levelname)s worker: %(message)s")
+    cv2.setNumThreads(1)  # the generator needs the cores (RUNTIMES: two threads lost 11 % in a loop with inference)
+    control = Control(socket.socket(fileno=int(sys.argv[1])))
+    task = control.receive_task()
+    try:
+        run(task, control)
+    except EndOfStream:
+        control.send("ended")
+    except EdgeganError as error:
+        control.send("failed", **failure(error))
+        return error.exit_code
+    return 0
+
+
+def failure(error: EdgeganError) -> dict[str, Any]:
+    """An error as the daemon wants to hear it."""
+    return {"error": type(error).__name__, "message": error.message, "mend": error.mend, "exit_code": error.exit_code}
+
+
+def run(task: WorkerTask, control: Control) -> None:
+    """Draw frames until told to stop; raises what ended it."""
+    with Writer(ExchangeHandles(*task.handles)) as writer:
+        mailbox = Mailbox(lossless=writer.lossless)
+        control.listen(mailbox)
+        sizes: _Promise = _Promise()
+        capture = threading.Thread(
+            target=_capture, args=(task.camera, sizes, mailbox, control), name="camera", daemon=True
+        )
+        capture.start()  # the camera opens while the generator loads
+        try:
+            with closing(open_generator(task)) as generator:
+                control.send("generator_loaded", **generator.description)
+                _check_size(generator, writer)
+                sizes.keep(generator.input_size)
+                _draw(generator, mailbox, writer, control.stopped)
+        finally:
+            control.stopped.set()
+            mailbox.close()
+            capture.join(_POLL_S * 2)
+
+
+class _Promise:
+    """The generator's input size, which the camera thread needs once its camera is open."""
+
+    def __init__(self) -> None:
+        self._known = threading.Event()
+        self.size = (0, 0)
+
+    def keep(self, size: tuple[int, int]) -> None:
+        self.size = size
+        self._known.set()
+
+    def wait(self, stopped: threading.Event) -> bool:
+        while not self._known.wait(_POLL_S):
+            if stopped.is_set():
+                return False
+        return True
+
+
+def open_generator(task: WorkerTask) -> Generator:
+    """The generator that a task asks for: by URI, or a bundle's model on a runtime."""
+    if task.generator:
+        return _open(GENERATORS, Uri.parse(task.generator))
+    bundle = Bundle.open(Path(task.bundle))
+    precision = choose_precision(bundle, task.precision)
+    runtime = choose_runtime(task.runtime)
+    model = bundle.read_model(precision)
+    generator = _open(GENERATORS, Uri(runtime, ""), model=model, threads=task.threads)
+    generator.description.update(bundle=bundle.name, precision=precision, model_sha256=bundle.sha256(precision))
+    return generator
+
+
+def choose_precision(bundle: Bundle, asked: str) -> str:
+    """`auto` is FP32 for now; anything else must be in the bundle."""
+    precision = "fp32" if asked == "auto" else asked
+    if precision not in bundle.precisions:
+        raise BundleError(
+            f"the bundle '{bundle.name}' has no precision '{precision}'", f"it has {', '.join(bundle.precisions)}"
+        )
+    return precision
+
+
+def choose_runtime(asked: str) -> str:
+    """`auto` is ONNX Runtime for now, the only runtime there is."""
+    return "onnxruntime" if asked == "auto" else asked
+
+
+def _open(drivers: Any, uri: Uri, **extra: Any) -> Generator:
+    generator: Generator = open_driver("generator", drivers, uri, **extra)
+    return generator
+
+
+def _check_size(generator: Generator, writer: Writer) -> None:
+    if generator.output_size != writer.size:
+        raise BundleError(
+            f"the generator draws {generator.output_size}, the manifest says {writer.size} (height, width)",
+            "pack the model again",
+        )
+
+
+def _capture(camera_uri: str, sizes: _Promise, mailbox: Mailbox, control: Control) -> None:
+    """The camera's thread: every frame, cropped and scaled for the generator, goes into the mailbox."""
+    try:
+        uri, framing_options = split_framing(Uri.parse(camera_uri))
+        with closing(_open_camera(uri)) as camera:
+            control.send("camera_opened", description=camera.description, rate_hertz=camera.rate_hertz)
+            if sizes.wait(control.stopped):
+                _read_frames(camera, Framing(sizes.size, **framing_options), mailbox, control.stopped)
+    except Exception as error:
+        mailbox.fail(error)
+
+
+def _open_camera(uri: Uri) -> Camera:
+    camera: Camera = open_driver("camera", CAMERAS, uri)
+    return camera
+
+
+def _read_frames(camera: Camera, framing: Framing, mailbox: Mailbox, stopped: threading.Event) -> None:
+    while not stopped.is_set():
+        try:
+            frame = camera.read(_POLL_S)
+        except CameraTimeout:
+            continue
+        mailbox.put(Frame(read_only(framing(frame.pixels)), frame.sequence, frame.captured_ns))
+
+
+def _draw(generator: Generator, mailbox: Mailbox, writer: Writer, stopped: threading.Event) -> None:
+    """The generator's loop: newest frame in, picture straight into the shared memory."""
+    while not stopped.is_set():
+        try:
+            frame = mailbox.take(_POLL_S)
+        except CameraTimeout:
+            continue
+        except EndOfStream:
+            writer.wait_drained(60.0)
+            raise
+        slot = writer.acquire(stopped.is_set)
+        if slot is None:
+            return
+        start_ns = time.monotonic_ns()
+        generator.infer(frame.pixels, slot.pixels)
+        writer.publish(
+            slot,
+            sequence=frame.sequence,
+            captured_ns=frame.captured_ns,
+            infer_start_ns=start_ns,
+            infer_end_ns=time.monotonic_ns(),
+        )
+
+
+def _die_with_parent() -> None:
+    """Have the kernel kill this process when the daemon dies, however it dies."""
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        raise CameraError("the daemon died while this worker started")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

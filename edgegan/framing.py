@@ -5,7 +5,6 @@ to 256 x 256: 1.2 ms; 1920 x 1080: 5 ms), so `shrink` halves as often as it can 
 0.45 and 1.3 ms, within 43 to 55 dB of INTER_AREA (tests/test_framing.py).
 """
 
-from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
@@ -60,14 +59,13 @@ class Framing:
         return np.empty((height, width, 3), np.uint8)
 
 
-def split_framing(uri: Uri) -> tuple[Uri, Callable[[tuple[int, int]], Framing]]:
-    """Take `crop`, `rotate` and `mirror` out of a camera's URI: the driver's URI, and what makes the framing of a size.
+def split_framing(uri: Uri) -> tuple[Uri, dict[str, Any]]:
+    """Take `crop`, `rotate` and `mirror` out of a camera's URI: the driver's own URI, and arguments for `Framing`.
 
     Raises `ConfigError` for a wrong value.
     """
     ours = uri.without(*(name for name in uri.options if name not in _OPTIONS))
-    options: dict[str, Any] = options_from_uri("camera", Framing, ours)
-    return uri.without(*_OPTIONS), lambda size: Framing(size, **options)
+    return uri.without(*_OPTIONS), options_from_uri("camera", Framing, ours)
 
 
 def fitted(inner: tuple[int, ...], outer: tuple[int, ...]) -> tuple[int, int]:

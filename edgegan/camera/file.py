@@ -103,7 +103,9 @@ class FileCamera:
     def _rewind(self) -> None:
         self._source.check_complete()
         if not self._loop:
-            raise EndOfStream(f"{self._source.description} has no more pictures", "add loop=1 to play it for ever")
+            raise EndOfStream(
+                f"{self._source.description} has no more pictures", "add loop=1 to play it for ever"
+            )
         self._source.rewind()
 
 
@@ -123,7 +125,9 @@ class _Source(Protocol):
 def _open(path: str) -> _Source:
     file = Path(path).expanduser()
     if not path or not file.exists():
-        raise ConfigError(f"there is no clip or folder '{path}'", "check the path; file:///x starts at the root")
+        raise ConfigError(
+            f"there is no clip or folder '{path}'", "check the path; file:///x starts at the root"
+        )
     if file.is_dir():
         return _Pictures(path, sorted((p for p in file.iterdir() if _is_picture(p)), key=_natural))
     return _Pictures(path, [file]) if _is_picture(file) else _Clip(file)
@@ -176,11 +180,15 @@ def _picture_from_file(file: Path) -> Pixels:
     try:
         data = np.fromfile(file, np.uint8)
     except OSError as error:
-        raise CameraError(f"cannot read the picture '{file}': {error.strerror}", "check its permissions") from None
+        raise CameraError(
+            f"cannot read the picture '{file}': {error.strerror}", "check its permissions"
+        ) from None
     with _quiet():
         pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if pixels is None:
-        raise CameraError(f"'{file}' is no picture that OpenCV reads", "remove it or save it anew as PNG or JPEG")
+        raise CameraError(
+            f"'{file}' is no picture that OpenCV reads", "remove it or save it anew as PNG or JPEG"
+        )
     return pixels
 
 
@@ -194,7 +202,9 @@ class _Clip:
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate_hertz = rate if 0 < rate <= 1000 else _Pictures.rate_hertz
         self._promised = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        width, height = (int(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        width, height = (
+            int(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        )
         self.description = f"'{file}': {width} x {height}"
 
     def next(self) -> Pixels | None:

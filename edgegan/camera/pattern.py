@@ -76,7 +76,9 @@ class PatternCamera:
             captured_ns = self._schedule.due_ns(self._index)
             sleep_until(min(captured_ns, deadline_ns))
             if captured_ns > deadline_ns:
-                raise CameraTimeout(f"no picture was due within {timeout_s:g} s", "wait longer or raise the rate")
+                raise CameraTimeout(
+                    f"no picture was due within {timeout_s:g} s", "wait longer or raise the rate"
+                )
         frame = Frame(read_only(self._drawn(captured_ns)), self._index, captured_ns)
         self._index += 1
         return frame

@@ -12,11 +12,13 @@ A driver may
     closed it (Esc, the window's cross), and then the run ends.
 """
 
+import os
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from edgegan.frame import Pixels
 
-__all__ = ["Display"]
+__all__ = ["Display", "screen_present"]
 
 
 @runtime_checkable
@@ -40,3 +42,8 @@ class Display(Protocol):
     def close(self) -> None:
         """Let go of the screen or finish the file. May be called twice."""
         ...
+
+
+def screen_present(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process was given a desktop (X11 or Wayland) to open a window on."""
+    return bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))

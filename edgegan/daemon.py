@@ -140,6 +140,7 @@ class Daemon:
             for key, _ in self._selector.select(self._next_wait_s()):
                 self._handle(key.data)
             self._restart_if_due()
+            self._check_start()
             self._check_limits()
             self._poll_displays()
         log.info("ended: %s", self._ended)
@@ -253,6 +254,8 @@ class Daemon:
         elif kind == "failed":
             self._worker_failed(message)
         else:
+            if kind == "generator_loaded" and self._worker is not None:
+                self._worker.loaded = True
             log.info("%s: %s", kind.replace("_", " "), ", ".join(f"{k} {v}" for k, v in message.items()))
             self._event(kind, **message)
 
@@ -302,6 +305,14 @@ class Daemon:
             return
         self._restart_at_ns = None
         self._start_worker()
+
+    def _check_start(self) -> None:
+        """Kill a worker that has not loaded its generator in time; its death starts the next one."""
+        worker, limit_s = self._worker, self._config.worker.start_timeout_seconds
+        if worker is None or worker.loaded or time.monotonic_ns() - worker.started_ns < limit_s * 1e9:
+            return
+        log.error("the worker has not loaded its generator within %g s and is killed", limit_s)
+        worker.kill()
 
     def _start_worker(self) -> None:
         self._last_sequence = None

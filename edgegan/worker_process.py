@@ -27,6 +27,7 @@ class WorkerProcess:
     def __init__(self, task: WorkerTask, size: tuple[int, int], *, lossless: bool) -> None:
         self.started_ns = time.monotonic_ns()
         self.drawn = 0
+        self.loaded = False
         self.reader = Reader(size, lossless=lossless)
         self._control, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         fds = self.reader.handles.fds()

@@ -1,0 +1,69 @@
+"""The main job with nothing attached: the shipped generator paints the shipped clip, live."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from edgegan.config import Config, load_config
+from edgegan.daemon import run
+from edgegan.display import screen_present
+from edgegan.errors import MissingDependency, UserError, user_error_from_os_error
+from edgegan.registry import DISPLAYS, Uri, check_uri
+from edgegan.report.demo_page import write_demo_page
+from edgegan.resources import resource
+
+__all__ = ["run_demo"]
+
+log = logging.getLogger(__name__)
+
+CLIP = "engines/clip/paint_demo.mp4"
+_CLIP_SECONDS = 10.0
+
+
+def run_demo(output: Path, seconds: float | None = None, display: str | None = None) -> dict[str, Any]:
+    """Paint the shipped clip for so long (once through it by default) and leave a video, a trace and a report.
+
+    output: folder, made if need be; holds `demo.mp4`, `demo.trace` and `demo.html` afterwards.
+    display: URI in place of the window that is opened where there is a screen.
+    Returns the keys of `edgegan demo --json`. Raises `UserError` if the folder cannot be written.
+    """
+    video, trace, page = (output / name for name in ("demo.mp4", "demo.trace", "demo.html"))
+    _make_folder(output)
+    summary = run(_demo_config(video, trace, seconds or _CLIP_SECONDS, display))
+    write_demo_page(page, summary, trace, video, resource(CLIP))
+    return {**summary, "video": str(video), "trace": str(trace), "report": str(page)}
+
+
+def _demo_config(video: Path, trace: Path, seconds: float, display: str | None) -> Config:
+    screen = display or _window()
+    return load_config(
+        None,
+        {
+            "displays": [*([screen] if screen else []), f"file://{video}?size=1280x720"],
+            "seconds": seconds,
+            "trace.file": str(trace),
+        },
+    )
+
+
+def _window() -> str:
+    """The window's URI, or nothing, with the reason in the log."""
+    if not screen_present():
+        log.info("there is no screen here, so the picture goes into the video file alone")
+        return ""
+    try:
+        check_uri("display", DISPLAYS, Uri.parse("window://"))
+    except MissingDependency as error:
+        log.warning("no window: %s", error)
+        return ""
+    return "window://"
+
+
+def _make_folder(output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise user_error_from_os_error(error, f"the folder '{output}' cannot be made") from error
+    if not os.access(output, os.W_OK):
+        raise UserError(f"the folder '{output}' cannot be written to", "give -o another folder")

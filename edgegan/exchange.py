@@ -201,6 +201,8 @@ class Reader:
             published = self._read(number, slot)
             if published is not None:
                 self._taken = number
+                if not self.drained:  # lossless: several may have come with one wake-up
+                    os.eventfd_write(self.handles.ready_fd, 1)
                 return published
         raise ExchangeError("the exchange never held still for a read")
 

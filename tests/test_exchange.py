@@ -90,7 +90,8 @@ def test_lossless_gives_every_picture_in_order() -> None:
         thread.start()
         while len(seen) < 200:
             assert select.select([reader], [], [], 5)[0], "a wake-up was lost"
-            while (taken := reader.take()) is not None:
+            taken = reader.take()
+            if taken is not None:
                 assert (taken.pixels == taken.sequence % 256).all()
                 seen.append(taken.sequence)
                 reader.release()
@@ -167,4 +168,4 @@ def test_a_writer_killed_in_the_middle_leaves_nothing_but_whole_pictures() -> No
             assert reader.take() is None
             del taken
     assert set(os.listdir("/dev/shm")) == before
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(os.listdir("/proc/self/fd")) <= descriptors

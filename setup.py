@@ -14,9 +14,9 @@ assert VERSION is not None
 # Top-level folders that an installed edgegan needs too: edgegan.data.deploy is deploy/, and so on.
 # What is not named here (training leftovers, built engines, drafts) stays in the checkout.
 DATA = {
-    "edgegan.data.engines": ["*.md", "*.yaml", "*.edgegan", "*.mp4"],
-    "edgegan.data.deploy": ["*.md", "*.yaml"],
-    "edgegan.data.systemd": ["*.md", "*.service", "*.rules", "*.conf"],
+    "edgegan.data.engines": ["**/*.md", "**/*.yaml", "**/*.edgegan", "**/*.mp4"],
+    "edgegan.data.deploy": ["**/*.md", "**/*.yaml"],
+    "edgegan.data.systemd": ["**/*.md", "**/*.service", "**/*.rules", "**/*.conf"],
 }
 
 # Wide: the lowest are what JetPack 6 and Raspberry Pi OS bookworm ship, or the first that has our calls.

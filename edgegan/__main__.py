@@ -1,0 +1,7 @@
+"""`python -m edgegan` is `edgegan`."""
+
+import sys
+
+from edgegan.cli import main
+
+sys.exit(main())

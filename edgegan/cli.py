@@ -1,0 +1,391 @@
+"""The command line. A handler takes the arguments and gives the result twice: as data (`--json`) and as text.
+
+Standard output carries that result alone; progress, the log and errors go to standard error. What a command
+needs is imported in its handler, so that `edgegan --help` costs nothing.
+"""
+
+import argparse
+import json
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from edgegan import __version__
+from edgegan.errors import ConfigError, EdgeganError, MissingDependency, UserError
+from edgegan.registry import CAMERAS, DISPLAYS, GENERATORS, Uri, check_uri, did_you_mean
+
+if TYPE_CHECKING:
+    from edgegan.config import Config
+
+__all__ = ["main"]
+
+log = logging.getLogger(__name__)
+
+Outcome = tuple[dict[str, Any], str]
+"""What `--json` prints, and what is printed without it."""
+
+_INTERRUPTED, _BROKEN_PIPE = 130, 141  # 128 + the signal's number, as shells say it
+_CONFIG_KEYS = {"display": "displays", "trace": "trace.file"}
+_CONFIG_OPTIONS = [
+    *("bundle", "generator", "runtime", "precision", "camera", "display"),
+    *("frames", "seconds", "threads", "trace"),
+]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 2 a user's mistake, 1 a failure, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    as_json = "--json" in arguments
+    try:
+        args = _parse(arguments)
+        logging.basicConfig(
+            level=logging.DEBUG if args.verbose else logging.INFO,
+            format="%(levelname)s %(name)s: %(message)s",
+        )
+        with _stdout_kept_clean():
+            data, text = args.handler(args)
+        print(json.dumps(data, indent=2, default=str, allow_nan=False) if as_json else text, flush=True)
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), 1
+        )  # else the interpreter complains when it flushes at the end
+        return _BROKEN_PIPE
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except Exception as error:
+        return _failed(error, as_json, verbose="-v" in arguments or "--verbose" in arguments)
+    return 0
+
+
+def _failed(error: Exception, as_json: bool, verbose: bool) -> int:
+    """Say what went wrong: in one line if it was foreseen, with the traceback if it was not."""
+    if isinstance(error, EdgeganError):
+        code, message, mend = error.exit_code, error.message, error.mend
+    else:
+        code, message, mend = (
+            1,
+            f"{type(error).__name__}: {error}",
+            "a bug: please report it with the traceback",
+        )
+    if verbose or not isinstance(error, EdgeganError):
+        traceback.print_exception(error)
+    print(f"edgegan: error: {message}" + (f": {mend}" if mend else ""), file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": {"message": message, "mend": mend}}, indent=2), flush=True)
+    return code
+
+
+@contextmanager
+def _stdout_kept_clean() -> Iterator[None]:
+    """Whatever a library or a child process prints goes to stderr: stdout is for the result."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+# -- Parsing
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with errors in our form; an abbreviated option is a misspelt one."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message, f"see {self.prog} --help")
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser, commands = _parsers()
+    arguments = _joined_ranges(arguments)
+    command = next((a for a in arguments if not a.startswith("-")), None)
+    if command is not None and command not in commands:
+        raise UserError(f"there is no command '{command}'", did_you_mean(command, list(commands)))
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        option = next((u for u in unknown if u.startswith("-")), None)
+        if option is None:
+            raise UserError(f"'{unknown[0]}' is one argument too many", f"see edgegan {command} --help")
+        known = re.findall(r"--[a-z-]+", (commands[command] if command else parser).format_help())
+        raise UserError(f"there is no option '{option.partition('=')[0]}'", did_you_mean(option, known))
+    if command is None:
+        raise UserError("no command was given", "begin with 'edgegan demo'; 'edgegan --help' lists them all")
+    return args
+
+
+def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
+    common = _Parser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print the result as JSON")
+    common.add_argument(
+        "-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help="log everything"
+    )
+    parser = _Parser(prog="edgegan", description="Run compressed GAN generators live on small boards.")
+    parser.add_argument("--version", action="version", version=f"edgegan {__version__}")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="log everything, and tracebacks of errors"
+    )
+    subparsers = parser.add_subparsers(metavar="COMMAND", title="commands")
+    commands = {}
+    for name, (help_text, add_arguments, handler) in _COMMANDS.items():
+        commands[name] = subparsers.add_parser(name, help=help_text, description=help_text, parents=[common])
+        commands[name].set_defaults(handler=handler)
+        add_arguments(commands[name])
+    return parser, commands
+
+
+def _joined_ranges(arguments: list[str]) -> list[str]:
+    """`--input-range -1,1` as `--input-range=-1,1`: argparse would take -1,1 for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and re.fullmatch(r"--\w+-range", joined[-1]) and argument[:1] == "-":
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _height_and_width(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text.lower())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"'{text}' is no size; write HEIGHTxWIDTH, e.g. 256x256")
+    return int(match[1]), int(match[2])
+
+
+def _range(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no range; write LOW,HIGH, e.g. -1,1") from None
+    return low, high
+
+
+# -- Commands
+
+
+def _demo_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--seconds", type=float, metavar="N", help="how long (default: until the clip has ended)"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("edgegan-demo"),
+        metavar="DIR",
+        help="folder of results (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--display", metavar="URI", help="where to show it (default: a window, if there is a screen)"
+    )
+
+
+def _demo(args: argparse.Namespace) -> Outcome:
+    from edgegan.demo import run_demo
+    from edgegan.report.text import run_text
+
+    _config_from({"seconds": args.seconds, "displays": args.display and [args.display]})
+    summary = run_demo(args.output, args.seconds, args.display)
+    return summary, run_text(summary)
+
+
+def _pack_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model", nargs="?", type=Path, metavar="MODEL.onnx", help="the generator, unless the recipe names it"
+    )
+    parser.add_argument(
+        "--recipe", type=Path, metavar="R.yaml", help="these options in a file; those given here go first"
+    )
+    parser.add_argument("--name", help="name of the bundle (default: the model's)")
+    parser.add_argument(
+        "--size", type=_height_and_width, metavar="HxW", help="height and width of the pictures"
+    )
+    parser.add_argument(
+        "--input-range", type=_range, metavar="A,B", help="what black and white are to the generator"
+    )
+    parser.add_argument("--output-range", type=_range, metavar="A,B", help="what it means by black and white")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="photos to compare the packed model on")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="BUNDLE", help="where to write it"
+    )
+
+
+def _pack(args: argparse.Namespace) -> Outcome:
+    from edgegan.pack import PackOptions, load_recipe, pack_model
+    from edgegan.report.text import ProgressBar, bundle_text
+
+    model, options = load_recipe(args.recipe) if args.recipe else (None, PackOptions())
+    names = ("name", "size", "input_range", "output_range")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    model = args.model or model
+    if model is None:
+        raise UserError("no model was given", "name it: edgegan pack MODEL.onnx -o BUNDLE, or in the recipe")
+    with ProgressBar(sys.stderr) as progress:
+        description = pack_model(
+            model, args.output, replace(options, **given), pictures=args.pictures, progress=progress
+        )
+    return description, bundle_text(description)
+
+
+def _inspect_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+
+
+def _inspect(args: argparse.Namespace) -> Outcome:
+    from edgegan.bundle import Bundle
+    from edgegan.report.text import bundle_text
+
+    description = Bundle.open(args.bundle).describe()
+    return description, bundle_text(description)
+
+
+def _run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "config", nargs="?", type=Path, metavar="CONFIG.yaml", help="see edgegan config --template"
+    )
+    parser.add_argument("--bundle", metavar="B", help="the generator (default: the shipped one)")
+    parser.add_argument(
+        "--generator", metavar="URI", help="a driver instead of a bundle, e.g. passthrough://"
+    )
+    parser.add_argument("--camera", metavar="URI", help="e.g. file://clip.mp4, pattern://?rate=30")
+    parser.add_argument(
+        "--display",
+        action="append",
+        metavar="URI",
+        help="e.g. window://, file://out.mp4, null://; may be repeated",
+    )
+    parser.add_argument("--runtime", help="auto or onnxruntime")
+    parser.add_argument("--precision", help="auto or fp32")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of the generator")
+    parser.add_argument("--frames", type=int, metavar="N", help="stop after so many shown frames")
+    parser.add_argument("--seconds", type=float, metavar="S", help="stop after so long")
+    parser.add_argument("--trace", metavar="FILE", help="write the trace there")
+
+
+def _run(args: argparse.Namespace) -> Outcome:
+    from edgegan.daemon import run
+    from edgegan.report.text import run_text
+
+    config = _effective(args)
+    if not args.verbose:
+        logging.getLogger().setLevel(config.log.level.upper())
+    summary = run(config)
+    return summary, run_text(summary)
+
+
+def _bench_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", nargs="?", type=Path, metavar="BUNDLE", help="default: the shipped one")
+    parser.add_argument("--runtime", default="auto", help="default: %(default)s")
+    parser.add_argument("--precision", default="auto", help="default: %(default)s")
+    parser.add_argument(
+        "--seconds", type=float, default=5.0, metavar="S", help="how long (default: %(default)s)"
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: physical cores)")
+
+
+def _bench(args: argparse.Namespace) -> Outcome:
+    from edgegan.bench import bench
+    from edgegan.report.text import bench_text
+
+    names = ("runtime", "precision", "seconds", "threads")
+    options = {name: getattr(args, name) for name in names}
+    _config_from(options)
+    result = bench(args.bundle, **options)
+    return result, bench_text(result)
+
+
+def _config_arguments(parser: argparse.ArgumentParser) -> None:
+    _run_arguments(parser)
+    parser.add_argument(
+        "--template", action="store_true", help="print the commented default instead, to begin one's own"
+    )
+
+
+def _config(args: argparse.Namespace) -> Outcome:
+    import yaml
+
+    from edgegan.resources import resource
+
+    if args.template:
+        return _config_from({}).model_dump(mode="json"), resource("deploy/default.yaml").read_text(
+            "utf-8"
+        ).rstrip()
+    config = _effective(args)
+    _check_uris(config)
+    data = config.model_dump(mode="json")
+    return data, yaml.safe_dump(data, sort_keys=False).rstrip()
+
+
+def _trace_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action", type=_one_of("summary"), metavar="summary", help="what the frames of a run took"
+    )
+    parser.add_argument("file", type=Path, metavar="FILE")
+
+
+def _trace(args: argparse.Namespace) -> Outcome:
+    from edgegan.report.text import run_text
+    from edgegan.telemetry.trace import summarise
+
+    summary = summarise(args.file)
+    return summary, run_text(summary)
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if text not in words:
+            raise argparse.ArgumentTypeError(f"there is no '{text}'; {did_you_mean(text, list(words))}")
+        return text
+
+    return check
+
+
+def _effective(args: argparse.Namespace) -> "Config":
+    """The configuration file with the options of `run` laid over it."""
+    return _config_from({_CONFIG_KEYS.get(n, n): getattr(args, n) for n in _CONFIG_OPTIONS}, args.config)
+
+
+def _config_from(given: dict[str, Any], path: Path | None = None) -> "Config":
+    from edgegan.config import load_config
+
+    return load_config(path, {key: value for key, value in given.items() if value is not None})
+
+
+def _check_uris(config: "Config") -> None:
+    """The options of each URI too; where a driver's library is absent, say so and go on."""
+    uris = [("display", DISPLAYS, text) for text in config.displays]
+    uris += [("camera", CAMERAS, config.camera), ("generator", GENERATORS, config.generator)]
+    for kind, drivers, text in uris:
+        try:
+            if text:
+                check_uri(kind, drivers, Uri.parse(text))
+        except MissingDependency as error:
+            log.warning("%s", error)
+        except ConfigError as error:
+            raise ConfigError(f"{text}: {error.message}", error.mend) from error
+
+
+_Command = tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], Outcome]]
+
+_COMMANDS: dict[str, _Command] = {
+    "demo": ("See it work: shipped generator, shipped clip, nothing attached.", _demo_arguments, _demo),
+    "run": ("Run camera, generator and displays in the foreground.", _run_arguments, _run),
+    "pack": ("Make a portable bundle from an ONNX model.", _pack_arguments, _pack),
+    "inspect": ("Say what a bundle is.", _inspect_arguments, _inspect),
+    "bench": ("Time a bundle on this device.", _bench_arguments, _bench),
+    "config": ("Check a configuration and print it as it takes effect.", _config_arguments, _config),
+    "trace": ("Read the trace of a run.", _trace_arguments, _trace),
+}

@@ -1,0 +1,119 @@
+"""Results as a terminal shows them. Each function takes what `--json` prints; an absent value reads '-'."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, TextIO
+
+__all__ = ["ProgressBar", "bench_text", "bundle_text", "run_text", "table"]
+
+_BAR = 24
+
+
+def table(rows: Iterable[Sequence[object]]) -> str:
+    """Rows in aligned columns: the first to the left, numbers to the right, the first row is the heading."""
+    texts = [[_cell(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+        for row in texts
+    )
+
+
+def run_text(summary: Mapping[str, Any]) -> str:
+    """What `run`, `demo` and `trace summary` give."""
+    stages: Mapping[str, Any] = summary.get("stages_ms") or {}
+    latencies = {"end to end": summary.get("end_to_end_ms"), **stages}
+    parts = [
+        _filled(
+            "{frames} frames at {throughput_hz} Hz, {dropped} dropped, first after {first_frame_s} s", summary
+        ),
+        _latencies(latencies, ("p50", "p95", "p99")),
+        *(_fallback(f) for f in summary.get("fallbacks") or ()),
+        _power(summary),
+        *(f"{key}: {summary[key]}" for key in ("video", "trace", "report") if summary.get(key)),
+    ]
+    return "\n".join(parts)
+
+
+def bundle_text(description: Mapping[str, Any]) -> str:
+    """What `inspect` and `pack` give."""
+    rows: list[Sequence[object]] = [("precision", "MB", "MMACs", "parameters", "PSNR dB")]
+    for precision, model in (description.get("models") or {}).items():
+        quality = model.get("quality") or {}
+        size, macs = _scaled(model.get("bytes"), 1e6), _scaled(model.get("macs"), 1e6)
+        rows.append((precision, size, macs, model.get("params"), quality.get("psnr_db")))
+    pixels = [f"{side}: {_pixels(description.get(side) or {})}" for side in ("input", "output")]
+    return "\n".join([f"{description.get('name', '-')}", *pixels, table(rows)])
+
+
+def bench_text(result: Mapping[str, Any]) -> str:
+    """What `bench` gives."""
+    return "\n".join(
+        [
+            _filled("{runtime} {precision}: {throughput_hz} Hz, at most {peak_memory_mb} MB", result),
+            _latencies({"latency": result.get("latency_ms")}, ("p50", "p90", "p99")),
+            _power(result),
+        ]
+    )
+
+
+class ProgressBar:
+    """A bar on a terminal, nothing elsewhere: `with ProgressBar(sys.stderr) as progress: work(progress)`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __enter__(self) -> Callable[[str, float], None] | None:
+        """The function to call with (what is done now, share 0..1); None where nobody would see it."""
+        return self._draw if self._stream.isatty() else None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if self._stream.isatty():
+            print("\r\x1b[K", end="", file=self._stream, flush=True)
+
+    def _draw(self, what: str, share: float) -> None:
+        full = round(_BAR * min(max(share, 0.0), 1.0))
+        bar = "#" * full + "." * (_BAR - full)
+        print(f"\r\x1b[K[{bar}] {share:4.0%} {what}", end="", file=self._stream, flush=True)
+
+
+def _latencies(latencies: Mapping[str, Mapping[str, Any] | None], percentiles: Sequence[str]) -> str:
+    rows: list[Sequence[object]] = [("ms", *percentiles)]
+    for name, values in latencies.items():
+        rows.append((name, *((values or {}).get(p) for p in percentiles)))
+    return table(rows)
+
+
+def _filled(pattern: str, values: Mapping[str, Any]) -> str:
+    """The pattern with each {key} replaced by its value, or by '-'."""
+    return re.sub(r"{(\w+)}", lambda match: _cell(values.get(match[1])), pattern)
+
+
+def _fallback(change: Mapping[str, Any]) -> str:
+    return _filled("at {at_s} s from {from} to {to}: {why}", change)
+
+
+def _power(result: Mapping[str, Any]) -> str:
+    watts = result.get("power_watts")
+    rails = ", ".join(f"{rail} {_cell(value)} W" for rail, value in watts.items()) if watts else ""
+    joules = result.get("energy_joules_per_frame")
+    energy = f"{_cell(joules)} J a frame" if joules is not None else ""
+    return "power: " + (", ".join(filter(None, [rails, energy])) or "not measured here")
+
+
+def _pixels(side: Mapping[str, Any]) -> str:
+    shape = "x".join(str(n) for n in side.get("shape") or ())
+    return " ".join(_cell(value) for value in (shape, side.get("dtype"), side.get("colour")))
+
+
+def _scaled(value: float | None, unit: float) -> float | None:
+    return None if value is None else value / unit
+
+
+def _cell(value: object) -> str:
+    if value is None or value == "":
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

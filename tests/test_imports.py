@@ -1,0 +1,32 @@
+"""What an import loads. The direction of imports is held by import-linter (pyproject.toml)."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"av", "matplotlib", "onnx", "onnxruntime", "onnxsim", "pandas", "scipy", "sdl2", "torch"}
+
+
+def loaded_by(module: str) -> set[str]:
+    """Names of the top-level packages in a fresh interpreter that has imported `module`."""
+    code = f"import {module}, sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "module", ["edgegan.daemon", "edgegan.worker", "edgegan.bundle", "edgegan.telemetry.trace"]
+)
+def test_the_device_loads_nothing_heavy(module: str) -> None:
+    assert loaded_by(module) & HEAVY == set()
+
+
+def test_the_configuration_loads_neither_numpy_nor_opencv() -> None:
+    assert loaded_by("edgegan.config") & (HEAVY | {"cv2", "numpy"}) == set()
+
+
+def test_the_command_line_loads_nothing_to_print_its_help() -> None:
+    assert loaded_by("edgegan.cli") & (HEAVY | {"cv2", "numpy", "pydantic", "yaml", "psutil"}) == set()

@@ -1,0 +1,107 @@
+"""URIs, and the words for what is wrong with them."""
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from edgegan.errors import ConfigError, MissingDependency
+from edgegan.registry import Size, Uri, check_uri, did_you_mean, open_driver, options_from_uri
+
+
+class Part:
+    """A driver with an option of each kind that a URI can carry."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        rate: float = 25.0,
+        count: int | None = None,
+        loop: bool = False,
+        size: Size | None = None,
+        pace: Literal["real", "max"] = "real",
+        shared: object = None,
+    ) -> None:
+        self.path = path
+        self.options = {"rate": rate, "count": count, "loop": loop, "size": size, "pace": pace}
+        self.shared = shared
+
+
+PARTS = {"part": f"{__name__}:Part", "lost": "tests_need_no_such_module:Part"}
+
+
+def test_uri_with_path_and_options() -> None:
+    uri = Uri.parse("file:///tmp/a%20b.mp4?loop=1&size=640x480&mirror")
+    assert uri == Uri("file", "/tmp/a b.mp4", {"loop": "1", "size": "640x480", "mirror": ""})
+    assert uri.without("loop", "mirror") == Uri("file", "/tmp/a b.mp4", {"size": "640x480"})
+
+
+@pytest.mark.parametrize("text", ["", "clip.mp4", "/dev/video0", "://x", "file:clip.mp4"])
+def test_what_is_no_uri(text: str) -> None:
+    with pytest.raises(ConfigError, match="is no URI: write it as scheme://path"):
+        Uri.parse(text)
+
+
+def test_options_are_converted_by_annotation() -> None:
+    shared = object()
+    part = open_driver(
+        "camera",
+        PARTS,
+        Uri.parse("part://here?rate=12.5&count=3&loop=yes&size=640x480&pace=max"),
+        shared=shared,
+    )
+    assert part.path == "here"
+    assert part.options == {"rate": 12.5, "count": 3, "loop": True, "size": (480, 640), "pace": "max"}
+    assert part.shared is shared
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("raet=3", "has no option 'raet': did you mean 'rate'"),
+        ("rate=fast", "option 'rate' of camera driver 'part' cannot be 'fast': use a number"),
+        ("count=1.5", "cannot be '1.5': use a number"),
+        ("loop=maybe", "use 1 or 0"),
+        ("size=640", "use WIDTHxHEIGHT"),
+        ("size=0x480", "use WIDTHxHEIGHT"),
+        ("size=99999x1", "at most 16384"),
+        ("pace=real-time", "did you mean 'real'"),
+        ("path=x", "has no option 'path'"),
+    ],
+)
+def test_wrong_options_are_named_with_their_mend(option: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        check_uri("camera", PARTS, Uri.parse(f"part://?{option}"))
+
+
+def test_unknown_driver() -> None:
+    with pytest.raises(ConfigError, match="there is no camera driver 'prat': did you mean 'part'"):
+        check_uri("camera", PARTS, Uri.parse("prat://"))
+
+
+def test_did_you_mean_lists_everything_when_nothing_is_near() -> None:
+    assert did_you_mean("zebra", ["file", "null"]) == "known are: file, null"
+    assert did_you_mean("zebra", []) == "known are: none"
+
+
+def test_missing_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "needs_sdl.py").write_text("import sdl2\nclass Window: ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "sdl2", None)
+    with pytest.raises(
+        MissingDependency, match=r"display driver 'window' needs the package 'sdl2'.*edgegan\[window\]"
+    ):
+        check_uri("display", {"window": "needs_sdl:Window"}, Uri.parse("window://"))
+
+
+def test_a_broken_driver_is_not_called_a_missing_library() -> None:
+    with pytest.raises(ModuleNotFoundError, match="tests_need_no_such_module"):
+        check_uri("camera", PARTS, Uri.parse("lost://"))
+
+
+def test_a_function_may_take_options_too() -> None:
+    def resize(path: str, *, width: int = 1) -> None: ...
+
+    assert options_from_uri("test", resize, Uri.parse("x://?width=4")) == {"width": 4}

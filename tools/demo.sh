@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# From a clean clone to the running demo; options go to `edgegan demo`.
+set -euo pipefail
+here=$(cd "$(dirname "$0")/.." && pwd)
+
+bash "$here/tools/setup_debian.sh"
+[[ -x $here/.venv/bin/pip ]] || python3 -m venv "$here/.venv"
+"$here/.venv/bin/pip" install --quiet --disable-pip-version-check --editable "$here[window]"
+exec "$here/.venv/bin/edgegan" demo "$@"

@@ -52,7 +52,7 @@ def bench(
         "precision": choose_precision(opened, precision),
         "latency_ms": {f"p{p}": _rounded(histogram.percentile_ms(p)) for p in (50, 90, 99)},
         "throughput_hz": round(throughput_hz, 3),
-        "frames": histogram.counts.total(),
+        "frames": histogram.total,
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         "energy_joules_per_frame": None,
         "input_size": list(generator.input_size),
@@ -76,7 +76,7 @@ def _repeat(
         if progress is not None:
             progress("timing", min(1.0, (now_ns - start_ns) / max(end_ns - start_ns, 1)))
         if now_ns >= end_ns:
-            return histogram, histogram.counts.total() * 1e9 / (now_ns - start_ns)
+            return histogram, histogram.total * 1e9 / (now_ns - start_ns)
 
 
 def _rounded(value: float | None) -> float | None:

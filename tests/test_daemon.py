@@ -77,7 +77,9 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, int, int]
 
 
 def workers_left() -> list[int]:
-    return [p.pid for p in psutil.Process().children(recursive=True) if "edgegan.worker" in " ".join(p.cmdline())]
+    return [
+        p.pid for p in psutil.Process().children(recursive=True) if "edgegan.worker" in " ".join(p.cmdline())
+    ]
 
 
 def is_running(pid: int) -> bool:
@@ -132,7 +134,7 @@ def test_latency_in_the_pixels_agrees_with_the_trace(tmp_path: Path, probe: list
     summary = summarise(tmp_path / "t")
     assert np.median(in_pixels) == pytest.approx(summary["end_to_end_ms"]["p50"], abs=0.5)
     assert np.percentile(in_pixels, 95) == pytest.approx(summary["end_to_end_ms"]["p95"], abs=1.5)
-    assert np.median(in_pixels) <= 2.2 * summary["stages_ms"]["infer"]["p50"] + 1000 / 30
+    assert np.percentile(in_pixels, 95) <= 2.2 * summary["stages_ms"]["infer"]["p50"] + 1000 / 30
 
 
 def test_drops_are_counted_from_the_sequence(tmp_path: Path, probe: list[Any]) -> None:
@@ -145,7 +147,9 @@ def test_drops_are_counted_from_the_sequence(tmp_path: Path, probe: list[Any]) -
 def killed_at_random(count: int, trace: Path) -> dict[str, Any]:
     """A run whose worker is killed `count` times at random instants, each time before or after it has drawn."""
     values = {"worker.restart_backoff_seconds": 0.01, "worker.restart_backoff_limit_seconds": 0.01}
-    plan = plan_from_config(config(**values, seconds=3600.0, **{"trace.file": str(trace)}, displays=["probe://"]))
+    plan = plan_from_config(
+        config(**values, seconds=3600.0, **{"trace.file": str(trace)}, displays=["probe://"])
+    )
     chance = random.Random(7)
     with _Signals() as signals, Daemon(plan, signals) as daemon:
 
@@ -180,7 +184,17 @@ def test_a_killed_worker_is_replaced_and_leaves_nothing(
 
 
 def start_edgegan(*options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "edgegan", "run", "--json", "--camera", "pattern://", "--generator", SQUARE]
+    command = [
+        sys.executable,
+        "-m",
+        "edgegan",
+        "run",
+        "--json",
+        "--camera",
+        "pattern://",
+        "--generator",
+        SQUARE,
+    ]
     return subprocess.Popen([*command, "--display", "null://", *options], stdout=subprocess.PIPE, text=True)
 
 
@@ -208,7 +222,7 @@ def test_a_worker_in_the_middle_of_a_long_picture_does_not_delay_the_end() -> No
 
 
 def test_a_killed_daemon_takes_its_worker_with_it() -> None:
-    process = start_edgegan()
+    process = start_edgegan("--generator", "passthrough://?delay_ms=30000")  # hung, as the daemon sees it
     time.sleep(2)
     (worker,) = workers_left()
     process.kill()
@@ -221,7 +235,11 @@ def test_a_killed_daemon_takes_its_worker_with_it() -> None:
 
 @pytest.mark.parametrize(
     ("camera", "words"),
-    [("file://absent.mp4", "absent.mp4"), ("file://{folder}/text.mp4", "text.mp4"), ("file://{folder}/empty.mp4", "empty")],
+    [
+        ("file://absent.mp4", "absent.mp4"),
+        ("file://{folder}/text.mp4", "text.mp4"),
+        ("file://{folder}/empty.mp4", "empty"),
+    ],
 )
 def test_a_camera_that_cannot_work_is_a_users_mistake(tmp_path: Path, camera: str, words: str) -> None:
     (tmp_path / "text.mp4").write_text("hello")

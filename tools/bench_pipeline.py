@@ -10,8 +10,10 @@ turns within one run of this program; each figure is the median of all rounds.
 - `plain loop`: what people write first: `cv2.VideoCapture`, crop and resize, numpy to float, ONNX Runtime with its
   default options on the float model, numpy back, `cv2.resize` to the screen's size, one thread of Python.
 
-Three tables: a generator on the CPU (multistyle26_cin); an accelerator's stand-in that takes 20 ms and no CPU
-(passthrough); and a 30 Hz camera with a generator of 6 to 10 ms, ONNX Runtime's options against ours.
+Four tables: a generator on the CPU (multistyle26_cin); an accelerator's stand-in that takes 20 ms and no CPU
+(passthrough); a 30 Hz camera with a generator of 6 to 10 ms, ONNX Runtime's options against ours; and end-to-end
+latency, read from the stamp that the pattern camera draws into its pictures, behind a network that works as hard as
+a generator but leaves the picture as it is.
 "Outside the engine" is the CPU time per frame of both processes less the CPU time per frame of the engine alone.
 CPU time of `run` is the difference of a long and a short run, so that starting does not count.
 """
@@ -21,22 +23,29 @@ import json
 import os
 import resource
 import select
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import cv2
 import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from edgegan.camera.pattern import read_stamp
+from edgegan.config import load_config
+from edgegan.daemon import run
+from edgegan.display.scaling import Scaler
 from edgegan.framing import Framing
 from edgegan.generator.onnxruntime import OnnxRuntimeGenerator
+from edgegan.registry import DISPLAYS
 from edgegan.worker import WorkerTask
 from edgegan.worker_process import WorkerProcess
 
@@ -65,7 +74,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--frames", type=int, default=300)
-    parser.add_argument("--tables", default="engine,accelerator,camera", help="comma-separated")
+    parser.add_argument("--tables", default="engine,accelerator,camera,latency", help="comma-separated")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--part", choices=list(PARTS), help=argparse.SUPPRESS)
     parser.add_argument("--model", type=Path, help=argparse.SUPPRESS)
@@ -301,7 +310,94 @@ def take_until(worker: WorkerProcess, end: float) -> list[int]:
     return sequences
 
 
+def latency_table(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """End-to-end latency in the shown pixels, for generators faster and slower than the camera."""
+    contenders: dict[str, dict[str, float]] = {}
+    checks: dict[str, tuple[float, str]] = {}
+    for blocks in (4, 12, 24):
+        bundle = pack_seeing_convolutions(blocks, folder)
+        runs = [latency_once(bundle, folder) for _ in progress(arguments.rounds, "latency")]
+        contender = medians_of([{"run": run} for run in runs])["run"]
+        name = f"a generator of {contender['infer_ms']:.1f} ms"
+        contenders[name] = contender
+        share = statistics.median(r["p95_ms"] / (2.2 * r["infer_ms"] + 1e3 / CAMERA_HERTZ) for r in runs)
+        checks[f"{name}: p95 / (2.2 × its median + one camera period)"] = (share, "at most 1")
+        apart = statistics.median(abs(r["p95_ms"] - r["trace_p95_ms"]) for r in runs)
+        checks[f"{name}: p95 in the pixels and in the trace, ms apart"] = (apart, "agree")
+    title = f"end-to-end latency, {CAMERA_HERTZ:g} Hz pattern camera, read from the shown pixels"
+    return {"title": title, "contenders": contenders, "checks": checks}
+
+
+class ProbeDisplay:
+    """Scales to a screen and reads the stamp of each picture."""
+
+    poll_interval_s: float | None = None
+    description = "probe"
+    latencies_ms: ClassVar[list[float]] = []
+
+    def __init__(self, path: str = "") -> None:
+        self._scaler = Scaler(SCREEN)
+
+    def show(self, pixels: Pixels, captured_ns: int) -> int:
+        """The instant after scaling; the picture's own stamp says when it was captured."""
+        scaled = self._scaler(pixels)
+        shown_ns = time.monotonic_ns()
+        stamp = read_stamp(scaled)
+        if stamp is None:
+            sys.exit("bench_pipeline: a picture was shown whose stamp cannot be read")
+        self.latencies_ms.append((shown_ns - stamp.captured_ns) / 1e6)
+        return shown_ns
+
+    def poll(self) -> bool:
+        """Nobody can close it."""
+        return True
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def latency_once(bundle: Path, folder: Path) -> dict[str, float]:
+    """One run of 150 shown frames; the first 20 do not count."""
+    ProbeDisplay.latencies_ms.clear()
+    cast(dict[str, str], DISPLAYS)["probe"] = "__main__:ProbeDisplay"
+    trace = folder / "latency.trace"
+    given = {"bundle": str(bundle), "camera": f"pattern://?rate={CAMERA_HERTZ:g}", "displays": ["probe://"]}
+    run(load_config(None, {**given, "frames": WARM_UP + 150, "trace.file": str(trace)}))
+    with closing(sqlite3.connect(trace)) as database:
+        rows = database.execute("SELECT end_to_end_ms, infer_ms FROM frame_times ORDER BY id").fetchall()
+    in_trace, infer = np.array(rows[WARM_UP:]).T
+    in_pixels = ProbeDisplay.latencies_ms[WARM_UP:]
+    return {
+        "infer_ms": float(np.median(infer)),
+        "p50_ms": float(np.median(in_pixels)),
+        "p95_ms": float(np.percentile(in_pixels, 95)),
+        "trace_p95_ms": float(np.percentile(in_trace, 95)),
+    }
+
+
 # Models
+
+
+def pack_seeing_convolutions(blocks: int, folder: Path) -> Path:
+    """A bundle of a network that works through `blocks` convolutions and still draws what it sees."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    from edgegan.pack import PackOptions, pack_model
+
+    nodes, weights, last = convolutions(blocks, "deep")
+    nodes.insert(0, helper.make_node("SpaceToDepth", ["input"], ["deep"], blocksize=4))
+    nodes += [
+        helper.make_node("DepthToSpace", [last], ["wide"], blocksize=4),
+        helper.make_node("Mul", ["wide", "nearly_nothing"], ["faint"]),
+        helper.make_node("Add", ["input", "faint"], ["output"]),
+    ]
+    weights.append(numpy_helper.from_array(np.array(1e-9, np.float32), "nearly_nothing"))
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 3, 256, 256]) for n in ("input", "output")]
+    graph = helper.make_graph(nodes, "seeing", values[:1], values[1:], weights)
+    model, bundle = folder / "seeing.onnx", folder / f"seeing_{blocks}"
+    model.write_bytes(serialised(graph))
+    pack_model(model, bundle, PackOptions(name=f"seeing {blocks}", input_range=(0, 255), output_range=(0, 255)))
+    return bundle
 
 
 def pack_multistyle(original: Path, folder: Path) -> tuple[Path, Path]:
@@ -347,14 +443,7 @@ def packed_convolutions(blocks: int) -> bytes:
     """uint8 (1, 256, 256, 3) to the same through space-to-depth, convolutions of 48 channels and back."""
     from onnx import TensorProto, helper, numpy_helper
 
-    rng = np.random.default_rng(0)
-    nodes, weights, last = [], [], "x4"
-    for block in range(blocks):
-        weight = (rng.standard_normal((48, 48, 3, 3)) * 0.05).astype(np.float32)
-        weights.append(numpy_helper.from_array(weight, f"w{block}"))
-        nodes.append(helper.make_node("Conv", [last, f"w{block}"], [f"c{block}"], pads=[1, 1, 1, 1]))
-        nodes.append(helper.make_node("Relu", [f"c{block}"], [f"r{block}"]))
-        last = f"r{block}"
+    nodes, weights, last = convolutions(blocks, "x4")
     before = [
         helper.make_node("Cast", ["input"], ["x1"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["x1"], ["x2"], perm=[0, 3, 1, 2]),
@@ -378,6 +467,28 @@ def packed_convolutions(blocks: int) -> bytes:
         [helper.make_tensor_value_info("output", TensorProto.UINT8, shape)],
         weights,
     )
+    return serialised(graph)
+
+
+def convolutions(blocks: int, last: str) -> tuple[list[Any], list[Any], str]:
+    """Nodes and weights of so many 3 × 3 convolutions of 48 channels behind the tensor `last`; the last tensor."""
+    from onnx import helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    nodes, weights = [], []
+    for block in range(blocks):
+        weight = (rng.standard_normal((48, 48, 3, 3)) * 0.05).astype(np.float32)
+        weights.append(numpy_helper.from_array(weight, f"w{block}"))
+        nodes.append(helper.make_node("Conv", [last, f"w{block}"], [f"c{block}"], pads=[1, 1, 1, 1]))
+        nodes.append(helper.make_node("Relu", [f"c{block}"], [f"r{block}"]))
+        last = f"r{block}"
+    return nodes, weights, last
+
+
+def serialised(graph: Any) -> bytes:
+    """A graph as the bytes of an ONNX file of opset 17."""
+    from onnx import helper
+
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     data: bytes = model.SerializeToString()
     return data
@@ -408,15 +519,20 @@ def text_of(table: dict[str, Any]) -> str:
     """A table as text."""
     lines = [table["title"]]
     for name, figures in table["contenders"].items():
-        dropped = f"   dropped {figures['dropped']:.0f}" if "dropped" in figures else ""
-        hertz = figures["hertz"]
-        lines.append(f"  {name:<16} {hertz:8.2f} frames/s {1e3 / hertz:8.2f} ms   {figures['cpu_ms']:7.2f} core-ms{dropped}")
+        lines.append(f"  {name:<24} " + "   ".join(figure_text(*figure) for figure in figures.items()))
     for name, (value, wanted) in table["checks"].items():
         lines.append(f"  {name}: {value:.3f} ({wanted})")
     return "\n".join(lines)
 
 
-TABLES = {"engine": engine_table, "accelerator": accelerator_table, "camera": camera_table}
+def figure_text(name: str, value: float) -> str:
+    """One figure with its unit."""
+    if name == "hertz":
+        return f"{value:8.2f} frames/s {1e3 / value:8.2f} ms a frame"
+    return f"{name.removesuffix('_ms').replace('_', ' ')} {value:7.2f}" + (" ms" if name.endswith("_ms") else "")
+
+
+TABLES = {"engine": engine_table, "accelerator": accelerator_table, "camera": camera_table, "latency": latency_table}
 
 if __name__ == "__main__":
     main()

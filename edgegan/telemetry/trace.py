@@ -84,6 +84,11 @@ class TraceWriter:
         """Note a shown frame and how many were dropped before it. Never waits."""
         self._frames.append((timing, dropped))
 
+    @property
+    def waiting(self) -> int:
+        """Frames that were noted and are not yet being written."""
+        return len(self._frames)
+
     def event(self, kind: str, **details: Any) -> None:
         """Note that something changed, now. Never waits."""
         self._events.append((time.monotonic_ns() - self.start_ns, kind, json.dumps(details)))

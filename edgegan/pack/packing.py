@@ -1,0 +1,153 @@
+"""The way from an ONNX file to a bundle; it reads downwards."""
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+from onnx import ModelProto
+
+from edgegan import __version__
+from edgegan.bundle import check_target, write_bundle
+from edgegan.frame import Pixels
+from edgegan.pack.check import find_interface
+from edgegan.pack.compare import Agreement, Original, Packed, compare
+from edgegan.pack.constants import bind_constants, constant_arrays
+from edgegan.pack.contract import check_contract
+from edgegan.pack.graph import PassReport, dims_of
+from edgegan.pack.load import load_model, opset_of
+from edgegan.pack.macs import count_macs, count_params
+from edgegan.pack.pictures import Pictures, comparison_pictures
+from edgegan.pack.pixels import add_pixels
+from edgegan.pack.ranges import ValueRanges, value_ranges
+from edgegan.pack.recipe import PackOptions
+from edgegan.pack.simplify import simplify
+from edgegan.pack.size import chosen_size, fix_size
+
+__all__ = ["pack_model"]
+
+_MODEL_FILE = "model_fp32.onnx"
+Progress = Callable[[str, float], None]
+
+
+def pack_model(
+    model: Path,
+    output: Path,
+    options: PackOptions,
+    *,
+    pictures: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Make a bundle of a float32 ONNX generator, if the packed model draws what the original does.
+
+    model: opset 11 to 21, one picture in and one out, float32 [1, 3, H, W], RGB, static or dynamic.
+    output: a folder, or a file ending in `.edgegan` or `.zip`; replaced if it is a bundle already.
+    pictures: a folder of photos or a clip to compare on; None: the shipped clip.
+    progress: is called with (what is done now, share of the whole 0..1).
+    Returns the bundle's description, as `inspect --json` prints it.
+    Raises `ModelError` or `ConfigError` for what cannot be packed, `ModelDisagreement` if the two draw
+    differently, `UserError` if the bundle cannot be written. Nothing is written then.
+    """
+    tell = progress or (lambda what, share: None)
+    check_target(output)
+    tell("reading the model", 0.0)
+    original = load_model(model)
+    interface = find_interface(original, options.constants)
+    constants = constant_arrays(original, options.constants)
+    size = chosen_size(interface, options.size)
+    samples = comparison_pictures(pictures, size)
+
+    tell("simplifying", 0.1)
+    bound, constants_report = bind_constants(original, constants)
+    ranges = value_ranges(bound, options.input_range, options.output_range)
+    sized, size_report = fix_size(bound, interface, size)
+    simple, simplify_report = simplify(sized)
+    packed, pixels_report = add_pixels(simple, ranges)
+    check_contract(packed)
+    reports = (constants_report, size_report, simplify_report, pixels_report)
+
+    tell("comparing with the original", 0.3)
+    agreement = compare(
+        Original(model, interface, ranges, constants),
+        Packed(packed),
+        samples.pictures,
+        lambda share: tell("comparing with the original", 0.3 + 0.6 * share),
+    )
+
+    tell("writing the bundle", 0.9)
+    manifest = _manifest(options.name or model.stem, packed, options)
+    manifest |= _provenance(model, original, ranges, reports, samples, agreement)
+    bundle = write_bundle(output, manifest, _files(packed, options, samples, agreement))
+    tell("done", 1.0)
+    return bundle.describe()
+
+
+def _manifest(name: str, packed: ModelProto, options: PackOptions) -> dict[str, Any]:
+    """What a device reads."""
+    pixels = {"dtype": "uint8", "layout": "NHWC", "colour": "BGR"}
+    return {
+        "name": name,
+        "input": {"name": packed.graph.input[0].name, "shape": dims_of(packed.graph.input[0]), **pixels},
+        "output": {"name": packed.graph.output[0].name, "shape": dims_of(packed.graph.output[0]), **pixels},
+        "models": {
+            "fp32": {
+                "path": _MODEL_FILE,
+                "bytes": packed.ByteSize(),
+                "macs": count_macs(packed),
+                "macs_int8_share": 0.0,
+                "params": count_params(packed),
+                "opset": opset_of(packed),
+                "quality": None,
+            }
+        },
+        "licence": options.licence or None,
+        "credits": options.credits or None,
+    }
+
+
+def _provenance(
+    model: Path,
+    original: ModelProto,
+    ranges: ValueRanges,
+    reports: tuple[PassReport, ...],
+    samples: Pictures,
+    agreement: Agreement,
+) -> dict[str, Any]:
+    """What a person wants to know who doubts the bundle."""
+    return {
+        "source": {"file": model.name, "params": count_params(original), "opset": opset_of(original)},
+        "ranges": {"input": list(ranges.input), "output": list(ranges.output)},
+        "assumptions": list(ranges.assumptions),
+        "passes": [{"name": r.name, "changed": r.changed, "did": r.did} for r in reports],
+        "agreement": {
+            "max_grey_levels": agreement.max_grey_levels,
+            "pictures": agreement.pictures,
+            "pictures_from": samples.source,
+        },
+        "packed_by": f"edgegan {__version__}",
+        "packed_at": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def _files(
+    packed: ModelProto, options: PackOptions, samples: Pictures, agreement: Agreement
+) -> dict[str, bytes]:
+    return {
+        _MODEL_FILE: packed.SerializeToString(deterministic=True),
+        "reference_input.png": _png(samples.pictures[0]),
+        "reference_output.png": _png(agreement.reference),
+        "LICENSE": _licence(options).encode(),
+    }
+
+
+def _licence(options: PackOptions) -> str:
+    licence = (
+        options.licence
+        or "No licence was given for this generator: ask its author before you show or share it."
+    )
+    return licence.strip() + "\n" + (f"\n{options.credits.strip()}\n" if options.credits else "")
+
+
+def _png(pixels: Pixels) -> bytes:
+    return bytes(cv2.imencode(".png", pixels)[1])

@@ -1,0 +1,149 @@
+"""How a bundle is made: options in Python, or in a YAML file (a recipe).
+
+name: candy
+model: fns_candy.onnx           # beside the recipe
+size: 256x256                   # height x width; only where the model is dynamic
+input_range: [0, 255]           # what black and white are to the generator
+output_range: [0, 255]
+constants:                      # further inputs: a list, or one of
+  style: {one_hot: 7}
+  mixed: {weights: {3: 0.5, 7: 0.5}}
+licence: Apache-2.0
+credits: who made it
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from edgegan.config import Settings, load_yaml_model
+from edgegan.errors import ConfigError
+from edgegan.pack.ranges import Range
+
+__all__ = ["Constant", "PackOptions", "Recipe", "load_recipe"]
+
+_Index = Annotated[int, Field(ge=0)]
+
+
+class Constant(Settings):
+    """The value of an input: all `values`, or one entry that is 1, or some entries by index; others are 0.
+
+    length: of the input's last dimension, checked where given.
+    """
+
+    values: tuple[float, ...] | None = None
+    one_hot: _Index | None = None
+    weights: dict[_Index, float] | None = None
+    length: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_three(self) -> "Constant":
+        if sum(value is not None for value in (self.values, self.one_hot, self.weights)) != 1:
+            raise ConfigError(
+                "says how in more than one way, or in none", "give one of: values, one_hot, weights"
+            )
+        return self
+
+    def array(self, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """The value as an array of `shape` and `dtype`. Raises `ValueError` if it does not fit."""
+        if self.length is not None and self.length != shape[-1]:
+            raise ValueError(f"its length is {shape[-1]}, not {self.length}")
+        if self.values is not None:
+            return np.asarray(self.values, dtype).reshape(shape)
+        entries = self.weights if self.weights is not None else {self.one_hot or 0: 1.0}
+        if math.prod(shape) != shape[-1] or max(entries, default=0) >= shape[-1]:
+            raise ValueError(f"entry {max(entries, default=0)} of a shape {list(shape)}")
+        array = np.zeros(shape[-1], dtype)
+        for index, weight in entries.items():
+            array[index] = weight
+        return array.reshape(shape)
+
+
+@dataclass(frozen=True)
+class PackOptions:
+    """What `pack_model` cannot read from the model.
+
+    name: of the bundle; None: the model's file name. size: (height, width); None: the model's, or 256 x 256.
+    input_range, output_range: (black, white) values; None: from the last node, if that is Tanh or Sigmoid.
+    constants: values of further inputs, by name. licence: an SPDX name or a text; credits: who made it.
+    """
+
+    name: str | None = None
+    size: tuple[int, int] | None = None
+    input_range: Range | None = None
+    output_range: Range | None = None
+    constants: Mapping[str, Constant] = field(default_factory=dict)
+    licence: str = ""
+    credits: str = ""
+
+    def __post_init__(self) -> None:
+        for name, values in (("input_range", self.input_range), ("output_range", self.output_range)):
+            if values is not None:
+                _checked_range(values, name)
+
+
+def load_recipe(path: Path) -> tuple[Path | None, PackOptions]:
+    """The model that a recipe names (relative to the recipe; None if it names none), and its options.
+
+    Raises `ConfigError` with the line of every mistake.
+    """
+    recipe = load_yaml_model(path, Recipe)
+    options = PackOptions(
+        name=recipe.name,
+        size=None if recipe.size is None else _size_from_text(recipe.size),
+        input_range=recipe.input_range,
+        output_range=recipe.output_range,
+        constants=recipe.constants,
+        licence=recipe.licence,
+        credits=recipe.credits,
+    )
+    return (path.parent / recipe.model if recipe.model else None), options
+
+
+def _size_from_text(text: str) -> tuple[int, int]:
+    """`480x640` (height x width)."""
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    if match is None:
+        raise ConfigError(f"'{text}' is no size", "write HEIGHTxWIDTH, e.g. 256x256")
+    return int(match[1]), int(match[2])
+
+
+def _checked_size(text: str) -> str:
+    _size_from_text(text)
+    return text
+
+
+def _checked_range(values: Range, name: str = "the range") -> Range:
+    black, white = values
+    if not (math.isfinite(black) and math.isfinite(white)) or black >= white:
+        raise ConfigError(f"{name} {black:g}, {white:g} is wrong", "give black, then white, e.g. -1, 1")
+    return values
+
+
+def _constant_from_list(value: Any) -> Any:
+    return {"values": value} if isinstance(value, list) else value
+
+
+_CheckedRange = Annotated[Range, AfterValidator(_checked_range)]
+
+
+class Recipe(Settings):
+    """The keys of a recipe file."""
+
+    name: str | None = None
+    model: str | None = None
+    size: Annotated[str, AfterValidator(_checked_size)] | None = None
+    input_range: _CheckedRange | None = None
+    output_range: _CheckedRange | None = None
+    constants: dict[str, Annotated[Constant, BeforeValidator(_constant_from_list)]] = Field(
+        default_factory=dict
+    )
+    licence: str = ""
+    credits: str = ""

@@ -1,4 +1,4 @@
-"""Waiting for an instant, and pictures that are due at a steady rate. All times are CLOCK_MONOTONIC nanoseconds."""
+"""Waiting for an instant, and pictures that are due at a steady rate. All times are CLOCK_MONOTONIC."""
 
 import time
 

@@ -1,8 +1,8 @@
 """Crop, scale and turn a camera's picture to the size that a generator wants.
 
-Scaling down must average areas, or thin lines flicker. OpenCV's INTER_AREA is fast only at a factor of two (640 x 480
-to 256 x 256: 1.2 ms; 1920 x 1080: 5 ms), so `shrink` halves as often as it can and leaves the rest to INTER_LINEAR:
-0.45 and 1.3 ms, within 43 to 55 dB of INTER_AREA (tests/test_framing.py).
+Scaling down must average areas, or thin lines flicker. OpenCV's INTER_AREA is fast only at a factor of two
+(640 x 480 to 256 x 256: 1.2 ms; 1920 x 1080: 5 ms), so `shrink` halves as often as it can and leaves the
+rest to INTER_LINEAR: 0.45 and 1.3 ms, within 42 to 55 dB of INTER_AREA (tests/test_framing.py).
 """
 
 from dataclasses import KW_ONLY, dataclass
@@ -24,7 +24,7 @@ _ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_
 class Framing:
     """Makes pictures of `size` (height, width) out of pictures of any size.
 
-    crop: `cover` fills the size and cuts off what hangs over on both sides; `contain` keeps all and adds black bars.
+    crop: `cover` fills the size and cuts off what hangs over; `contain` keeps all and adds black bars.
     rotate: degrees clockwise. mirror: left and right change places, after the rotation.
     """
 
@@ -48,9 +48,9 @@ class Framing:
                 upright[:] = 0
             shrink(pixels, centre(upright, height, width))
         if self.rotate:
-            upright = cv2.rotate(upright, _ROTATIONS[self.rotate], dst=out)
+            cv2.rotate(upright, _ROTATIONS[self.rotate], dst=out)
         if self.mirror:
-            cv2.flip(upright, 1, dst=out)
+            cv2.flip(out if self.rotate else upright, 1, dst=out)
         return out
 
     def _upright(self) -> Pixels:
@@ -60,9 +60,9 @@ class Framing:
 
 
 def split_framing(uri: Uri) -> tuple[Uri, dict[str, Any]]:
-    """Take `crop`, `rotate` and `mirror` out of a camera's URI: the driver's own URI, and arguments for `Framing`.
+    """Take `crop`, `rotate` and `mirror` out of a camera's URI.
 
-    Raises `ConfigError` for a wrong value.
+    The driver's own URI, and keyword arguments for `Framing`. Raises `ConfigError` for a wrong value.
     """
     ours = uri.without(*(name for name in uri.options if name not in _OPTIONS))
     return uri.without(*_OPTIONS), options_from_uri("camera", Framing, ours)
@@ -81,7 +81,7 @@ def shrink(pixels: Pixels, out: Pixels) -> None:
         pixels = _halved(pixels)
     if min(pixels.shape[0] / height, pixels.shape[1] / width) >= 1.5:
         if pixels.shape[:2] != (2 * height, 2 * width):
-            pixels = cv2.resize(pixels, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
+            pixels = _resized(pixels, 2 * height, 2 * width, cv2.INTER_LINEAR)
         cv2.resize(pixels, (width, height), dst=out, interpolation=cv2.INTER_AREA)
     else:
         cv2.resize(pixels, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
@@ -89,7 +89,11 @@ def shrink(pixels: Pixels, out: Pixels) -> None:
 
 def _halved(pixels: Pixels) -> Pixels:
     height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
-    return cv2.resize(pixels[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+    return _resized(pixels[: 2 * height, : 2 * width], height, width, cv2.INTER_AREA)
+
+
+def _resized(pixels: Pixels, height: int, width: int, interpolation: int) -> Pixels:
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)
 
 
 def centre(pixels: Pixels, height: int, width: int) -> Pixels:

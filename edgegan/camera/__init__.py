@@ -4,12 +4,12 @@ One driver a file; `edgegan.registry` finds it by the scheme of a URI and hands 
 argument and its options as keyword arguments, converted by the annotations of the driver's constructor.
 
 A driver must
-  - open in its constructor and raise `CameraError` (or `ConfigError` for a wrong path or option) if it cannot;
-  - give frames from `read(timeout_s)` with `sequence` counting every picture taken, from 0, without gaps of its
-    own making unless pictures really were lost, and `captured_ns` on CLOCK_MONOTONIC;
-  - raise `CameraTimeout` when nothing came in time (may be called again), `EndOfStream` after the last frame,
-    `CameraError` when it is broken (will be closed);
-  - say in `live` whether time passes without it (True: newest frame wins; False: read on demand, no frame lost);
+  - open in its constructor and raise `CameraError` (or `ConfigError` for a wrong path or option) if not;
+  - give frames from `read(timeout_s)` with `sequence` counting every picture taken, from 0, without gaps of
+    its own making unless pictures really were lost, and `captured_ns` on CLOCK_MONOTONIC;
+  - raise `CameraTimeout` when nothing came in time (may be called again), `EndOfStream` after the last
+    frame, `CameraError` when it is broken (will be closed);
+  - say in `live` whether time passes without it (True: newest frame wins; False: read on demand, none lost);
   - have an idempotent `close()`.
 A driver may
   - say its frame rate in `rate_hertz` (None: not known), and what it negotiated in `description`.

@@ -1,6 +1,6 @@
 """A clip or a folder of pictures as a camera: `file://clip.mp4`, `file://photos/`. Needs no hardware.
 
-Decoding takes one thread (0.8 ms a picture at 640 x 272; more threads spent a third more CPU time for nothing).
+Decoding takes one thread (0.8 ms a picture at 640 x 272); two spent a third more CPU time for nothing.
 """
 
 import os
@@ -33,10 +33,12 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 class FileCamera:
     """Gives a file's pictures as a camera would (`pace='real'`) or one by one on demand (`pace='max'`).
 
-    At `real`, picture k is due at start + k / rate, which is its `captured_ns`; pictures that nobody fetched in time
-    are skipped and counted in `sequence`. At `max` none is skipped and `captured_ns` is the instant of reading.
+    At `real`, picture k is due at start + k / rate, which is its `captured_ns`; pictures that nobody fetched
+    in time are skipped and counted in `sequence`. At `max` none is skipped, and `captured_ns` is the instant
+    of reading.
 
-    rate: pictures a second (default: the clip's own; 25 for pictures). size: (height, width) to scale to, cropped.
+    rate: pictures a second (default: the clip's own; 25 for pictures).
+    size: (height, width) to scale to; what hangs over is cropped.
     """
 
     def __init__(
@@ -97,14 +99,14 @@ class FileCamera:
             self._rewind()
             pixels = self._source.next()
         if pixels is None:
-            raise CameraError(f"{self._source.description} cannot be read a second time", "convert it to MP4")
+            raise CameraError(f"{self._source.name} cannot be read a second time", "convert it to MP4")
         return self._framing(pixels) if self._framing else pixels
 
     def _rewind(self) -> None:
         self._source.check_complete()
         if not self._loop:
             raise EndOfStream(
-                f"{self._source.description} has no more pictures", "add loop=1 to play it for ever"
+                f"there are no more pictures in {self._source.name}", "add loop=1 to play it for ever"
             )
         self._source.rewind()
 
@@ -113,6 +115,7 @@ class _Source(Protocol):
     """Pictures in their order."""
 
     rate_hertz: float
+    name: str
     description: str
 
     def next(self) -> Pixels | None: ...
@@ -153,7 +156,7 @@ class _Pictures:
                 f"folder '{path}' holds no pictures", f"put {', '.join(sorted(PICTURE_SUFFIXES))} files there"
             )
         self._files, self._position = files, 0
-        self.description = f"'{path}': {len(files)} picture{'s' * (len(files) > 1)}"
+        self.name = self.description = f"{len(files)} picture{'s' * (len(files) > 1)} of '{path}'"
 
     def next(self) -> Pixels | None:
         if self._position == len(self._files):
@@ -189,7 +192,7 @@ def _picture_from_file(file: Path) -> Pixels:
         raise CameraError(
             f"'{file}' is no picture that OpenCV reads", "remove it or save it anew as PNG or JPEG"
         )
-    return pixels
+    return np.asarray(pixels, np.uint8)
 
 
 class _Clip:
@@ -198,17 +201,17 @@ class _Clip:
     def __init__(self, file: Path) -> None:
         self._file = file.resolve()
         self._capture = self._opened()
-        self._decoded, self._last_ms = 0, 0.0
+        self.name, self._decoded, self._last_ms = f"clip '{file}'", 0, 0.0
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate_hertz = rate if 0 < rate <= 1000 else _Pictures.rate_hertz
         self._promised = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         width, height = (
             int(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
         )
-        self.description = f"'{file}': {width} x {height}"
+        self.description = f"{self.name}, {width} x {height}"
 
     def next(self) -> Pixels | None:
-        return self._capture.retrieve()[1] if self.skip() else None
+        return np.asarray(self._capture.retrieve()[1], np.uint8) if self.skip() else None
 
     def skip(self) -> bool:
         """Decode the next picture, but spare its conversion to BGR."""
@@ -227,8 +230,8 @@ class _Clip:
         promised_s, got_s = self._promised / self.rate_hertz, self._last_ms / 1000 + 1 / self.rate_hertz
         if self._decoded and promised_s - got_s > max(min(1.0, 0.4 * promised_s), 0.05 * promised_s):
             raise CameraError(
-                f"{self.description}, breaks off after {self._decoded} of about {self._promised:.0f} pictures",
-                "the file is damaged or was not copied whole: copy or convert it anew",
+                f"{self.name} breaks off after {self._decoded} of about {self._promised:.0f} pictures",
+                "it is damaged or was not copied whole: copy or convert it anew",
             )
 
     def rewind(self) -> None:

@@ -1,12 +1,13 @@
 """A moving test picture as a camera: `pattern://?size=640x480&rate=30`. Needs no hardware.
 
-Each picture carries its own sequence number and time of capture in its pixels, so that whoever films or records the
-far end can tell which picture arrived, and how late. `read_stamp` gets them back from a picture that was scaled,
-cropped to a square, framed with bars, blurred a little or compressed, as long as a cell keeps about 2 pixels.
+Each picture carries its own sequence number and time of capture in its pixels, so that whoever films or
+records the far end can tell which picture arrived, and how late. `read_stamp` gets them back from a picture
+that was scaled, cropped to a square, framed with bars, blurred a little or compressed, as long as a cell
+keeps about 2 pixels.
 
-The stamp: a black border, in it a white frame, in it 3 rows of 30 square cells, white for 1, read line by line:
-01, sequence (32 bits), time of capture in 0.1 ms (40), CRC-16/XMODEM of these nine bytes. It is 34 x 7 cells large,
-a cell is 1/42 of the picture's shorter side, and it stands at the bottom of the picture's central square.
+The stamp: a black border, in it a white frame, in it 3 rows of 30 square cells, white for 1, read line by
+line: 01, sequence (32 bits), time of capture in 0.1 ms (40), CRC-16/XMODEM of these nine bytes. It is 34 x 7
+cells large, a cell is 1/42 of the picture's shorter side, and it stands at the bottom of the central square.
 """
 
 import binascii
@@ -31,11 +32,15 @@ STAMP_TICK_NS = 100_000
 _ROWS, _COLUMNS = 3, 30
 _CELLS_PER_SIDE = 42
 _LEAD = "01"
+_SIZE = Size((480, 640))
 
 
 @dataclass(frozen=True)
 class PatternStamp:
-    """What a picture says about itself. captured_ns is rounded down to 0.1 ms, and starts anew after 3.4 years."""
+    """What a picture says about itself.
+
+    captured_ns: rounded down to 0.1 ms; starts anew after 3.4 years.
+    """
 
     sequence: int
     captured_ns: int
@@ -44,15 +49,15 @@ class PatternStamp:
 class PatternCamera:
     """Coloured waves that drift, and a ball in front of them, with the stamp on top.
 
-    `pace='real'`: a picture every 1 / rate seconds; those that nobody fetched in time are skipped and counted in
-    `sequence`. `pace='max'`: one for each read. size is (height, width).
+    `pace='real'`: a picture every 1 / rate seconds; those that nobody fetched in time are skipped and counted
+    in `sequence`. `pace='max'`: one for each read. size is (height, width).
     """
 
     def __init__(
         self,
         path: str = "",
         *,
-        size: Size = Size((480, 640)),
+        size: Size = _SIZE,
         rate: float = 30.0,
         pace: Literal["real", "max"] = "real",
     ) -> None:
@@ -90,7 +95,7 @@ class PatternCamera:
         height, width = self._size
         phase = self._index % (8 * 30) / (8 * 30)  # 8 seconds at 30 pictures a second
         left = round(phase * width)
-        pixels = self._waves[:, left : left + width].copy()
+        pixels: Pixels = self._waves[:, left : left + width].copy()
         turn = 2 * math.pi * phase
         ball = (round(width * (0.5 - 0.3 * math.cos(turn))), round(height * (0.4 + 0.2 * math.sin(2 * turn))))
         cv2.circle(pixels, ball, min(self._size) // 9, (40, 210, 250), cv2.FILLED, cv2.LINE_AA)
@@ -143,7 +148,7 @@ def _cells_from_stamp(stamp: PatternStamp) -> npt.NDArray[np.uint8]:
 
 
 def _waves(size: tuple[int, int]) -> Pixels:
-    """The background twice side by side, uint8 (H, 2 W, 3): any W columns of it are one moment of its drift."""
+    """The background twice side by side, uint8 (H, 2 W, 3): any W columns of it are a moment of its drift."""
     height, width = size
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     x, y = 2 * np.pi * x / width, 2 * np.pi * y / height

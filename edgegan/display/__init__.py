@@ -5,7 +5,7 @@ One driver a file, found by the scheme of its URI through `edgegan.registry`.
 A driver must
   - open in its constructor and raise `DisplayError` (or `ConfigError`, `MissingDependency`) if it cannot;
   - take any uint8 (H, W, 3) BGR picture in `show`, scale it as it needs, and return the instant
-    (CLOCK_MONOTONIC, ns) at which it became visible; it must not keep the array: it is a slot of shared memory;
+    (CLOCK_MONOTONIC, ns) at which it became visible; it must not keep the array, a slot of shared memory;
   - have an idempotent `close()`, after which a file is complete and playable.
 A driver may
   - want `poll()` calls between frames (`poll_interval_s`, None: never), which answer False once a person has

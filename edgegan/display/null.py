@@ -1,4 +1,4 @@
-"""A display that shows nothing: `null://`, or `null://?size=1920x1080` to spend what a screen's scaling costs."""
+"""A display that shows nothing: `null://`; `null://?size=1920x1080` spends what scaling to a screen costs."""
 
 import time
 
@@ -10,7 +10,7 @@ __all__ = ["NullDisplay"]
 
 
 class NullDisplay:
-    """Takes every picture and drops it; with a `size` it scales it first, as a screen of that size would need."""
+    """Takes every picture and drops it; with a `size` it scales it first, as for a screen of that size."""
 
     poll_interval_s: float | None = None
 

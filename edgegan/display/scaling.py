@@ -10,14 +10,14 @@ from edgegan.framing import centre, fitted, shrink
 __all__ = ["Fit", "Scaler"]
 
 Fit = Literal["contain", "cover"]
-"""`contain` shows the whole picture between black bars; `cover` fills the screen and cuts off what hangs over."""
+"""`contain` shows the whole picture, between black bars; `cover` fills the screen and cuts off the rest."""
 
 
 class Scaler:
-    """Draws pictures of any size into one buffer of `size` (height, width), which belongs to the scaler or is given.
+    """Draws pictures of any size into one buffer of `size` (height, width): its own, or the one given.
 
-    INTER_LINEAR: 256 x 256 to 1080 x 1080 takes 0.8 ms on one x86 core. INTER_CUBIC takes 0.9 ms with Intel's IPP,
-    but 3.9 ms without it, as on ARM, and looks the same from where an audience stands.
+    INTER_LINEAR: 256 x 256 to 1080 x 1080 takes 0.8 ms on one x86 core. INTER_CUBIC takes 0.9 ms with Intel's
+    IPP but 3.9 ms without it, as on ARM.
     """
 
     def __init__(self, size: tuple[int, int], fit: Fit = "contain", buffer: Pixels | None = None) -> None:

@@ -1,7 +1,7 @@
 """Generators: the network, as one runtime executes it.
 
-One driver a file, found by name through `edgegan.registry`. The pixel contract lies in the packed model itself,
-so a driver only moves bytes: uint8 (H, W, 3) BGR in, uint8 (H', W', 3) BGR out.
+One driver a file, found by name through `edgegan.registry`. The pixel contract lies in the packed model, so a
+driver only moves bytes: uint8 (H, W, 3) BGR in, uint8 (H', W', 3) BGR out.
 
 A driver must
   - load in its constructor and raise `GeneratorError` (or `MissingDependency`, `BundleError`) if it cannot;

@@ -29,7 +29,7 @@ _SPINNING = {
 
 
 class OnnxRuntimeGenerator:
-    """Runs a packed model: uint8 (1, H, W, 3) BGR in and out. Reads and writes the caller's memory, copies nothing.
+    """Runs a packed model: uint8 (1, H, W, 3) BGR in and out, in the caller's memory, without a copy.
 
     path: the .onnx file, unless its bytes are given as `model`.
     threads: None is one for each physical core that this process may use.
@@ -120,6 +120,6 @@ def _bound(name: str, size: tuple[int, int], pixels: Pixels) -> tuple[Any, ...]:
 
 
 def _shortened(error: Exception) -> str:
-    """ONNX Runtime's message less its prefix ('[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : ') and its paths."""
+    """The first line of ONNX Runtime's message, less '[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : '."""
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error).strip().splitlines()[0])
     return text.rstrip(".") if len(text) <= 200 else text[:199] + "…"

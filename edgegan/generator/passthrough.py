@@ -12,6 +12,8 @@ from edgegan.registry import Size
 
 __all__ = ["PassthroughGenerator"]
 
+_SIZE = Size((256, 256))
+
 
 class PassthroughGenerator:
     """Copies, and takes `delay_ms` in all.
@@ -20,7 +22,7 @@ class PassthroughGenerator:
     What the caller spends between two calls is not made up for.
     """
 
-    def __init__(self, path: str = "", *, delay_ms: float = 0.0, size: Size = Size((256, 256))) -> None:
+    def __init__(self, path: str = "", *, delay_ms: float = 0.0, size: Size = _SIZE) -> None:
         if not 0 <= delay_ms <= 60_000:
             raise ConfigError(f"passthrough cannot take {delay_ms:g} ms", "use delay_ms from 0 to 60000")
         self.input_size: tuple[int, int] = size

@@ -42,7 +42,7 @@ _MAKE_AGAIN = "copy the bundle again, or make it again with edgegan pack"
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on disk. Opening reads the manifest; a file is read, and its hash checked, when it is asked for.
+    """A bundle on disk. Opening reads the manifest; a file is read, and its hash checked, when asked for.
 
     path: the folder or the archive. manifest: as it lies in `manifest.json`, checked for what is used here.
     """
@@ -107,7 +107,7 @@ class Bundle:
         return data
 
     def describe(self) -> dict[str, Any]:
-        """What `inspect --json` prints: the manifest, plus `bundle`; a folder's models have their whole `path`."""
+        """What `inspect --json` prints: the manifest and `bundle`; in a folder, `path` is the whole one."""
         models = {
             precision: {**model, "path": str(self.model_path(precision) or model["path"])}
             for precision, model in self.manifest["models"].items()

@@ -24,7 +24,7 @@ def max_difference(a: Pixels, b: Pixels) -> int:
 
 
 def psnr_db(a: Pixels, b: Pixels) -> float:
-    """Peak signal-to-noise ratio over all pixels and colours, 10 log10(255² / MSE); equal pictures: `math.inf`."""
+    """Peak signal-to-noise ratio of all pixels and colours, 10 log10(255² / MSE); equal: `math.inf`."""
     _check(a, b)
     error = float(np.mean(np.square(a.astype(np.float32) - b.astype(np.float32)), dtype=np.float64))
     return 10 * math.log10(_PEAK**2 / error) if error else math.inf
@@ -34,8 +34,8 @@ def ssim(a: Pixels, b: Pixels) -> float:
     """Structural similarity of the luma (BT.601, not rounded): -1..1, equal pictures 1.
 
     Source: Wang, Bovik, Sheikh, Simoncelli, Image Quality Assessment: From Error Visibility to Structural
-    Similarity, 2004. Gaussian window 11 x 11, sigma 1.5, K1 0.01, K2 0.03; the mean over those windows that lie
-    inside the picture, at full size. Both sides must have 11 pixels at least, else `ValueError`.
+    Similarity, 2004. Gaussian window 11 x 11, sigma 1.5, K1 0.01, K2 0.03; the mean over those windows that
+    lie inside the picture, at full size. Both sides must have 11 pixels at least, else `ValueError`.
     """
     _check(a, b)
     if min(a.shape[:2]) < _WINDOW:

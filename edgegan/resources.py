@@ -1,7 +1,7 @@
 """What ships with the project: the bundle, the clip, configurations and units.
 
-In an installed package they lie under `edgegan/data/` (setup.py maps the top-level folders there), in a checkout
-at the top of the repository.
+In an installed package they lie under `edgegan/data/` (setup.py maps the top-level folders there), in a
+checkout at the top of the repository.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ _PACKAGE = Path(edgegan.__file__).parent
 
 
 def resource(path: str) -> Path:
-    """The shipped file or folder `path`, e.g. `engines/clip/paint_demo.mp4`, as it is called in the repository.
+    """The shipped file or folder `path`, as it is called in the repository: `engines/clip/paint_demo.mp4`.
 
     Raises `BundleError` where this installation does not have it.
     """

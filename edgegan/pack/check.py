@@ -10,7 +10,7 @@ from edgegan.pack.graph import described, dims_of
 
 __all__ = ["Interface", "find_interface"]
 
-_LATER = "a later version will take it; until then export the generator with float32 [1, 3, H, W]"
+_LATER = "this version packs generators that take one picture, float32 [1, 3, H, W]; a later one takes more"
 
 
 @dataclass(frozen=True)

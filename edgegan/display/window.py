@@ -6,6 +6,7 @@ renderer as it is, 24 bits a pixel, and is scaled there.
 
 import ctypes
 import logging
+import os
 import time
 import warnings
 from typing import Any
@@ -70,7 +71,7 @@ class WindowDisplay:
         self._closed = False
         for hint, value in _HINTS.items():
             sdl2.SDL_SetHint(hint, value)
-        _check(sdl2.SDL_InitSubSystem(sdl2.SDL_INIT_VIDEO) == 0, "reach the screen")
+        _connect()
         self._texture: Any = None
         self._renderer: Any = None
         self._window: Any = None
@@ -173,6 +174,20 @@ def _check(success: object, doing: str) -> None:
     if not success:
         raise DisplayError(
             f"SDL cannot {doing}: {sdl2.SDL_GetError().decode()}", "check DISPLAY, WAYLAND_DISPLAY"
+        )
+
+
+def _connect() -> None:
+    """Start SDL on the desktop. Where it finds none it would draw into memory: only if it was told to."""
+    _check(sdl2.SDL_InitSubSystem(sdl2.SDL_INIT_VIDEO) == 0, "reach the screen")
+    driver = sdl2.SDL_GetCurrentVideoDriver()
+    if driver in (b"offscreen", b"dummy") and "SDL_VIDEODRIVER" not in os.environ:
+        sdl2.SDL_QuitSubSystem(sdl2.SDL_INIT_VIDEO)
+        named = [
+            f"{name}={os.environ[name]}" for name in ("DISPLAY", "WAYLAND_DISPLAY") if name in os.environ
+        ]
+        raise DisplayError(
+            f"there is no screen at {' or '.join(named)}", "start it on the desktop, as its user"
         )
 
 

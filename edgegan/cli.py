@@ -280,8 +280,9 @@ def _run(args: argparse.Namespace) -> Outcome:
     from edgegan.report.text import run_text
 
     config = _effective(args)
-    if not args.verbose:
-        logging.getLogger().setLevel(config.log.level.upper())
+    level = "DEBUG" if args.verbose else config.log.level.upper()
+    logging.getLogger().setLevel(level)
+    os.environ["EDGEGAN_LOG_LEVEL"] = level  # for the worker, a process of its own
     summary = run(config)
     return summary, run_text(summary)
 

@@ -44,7 +44,8 @@ def bundle_text(description: Mapping[str, Any]) -> str:
         size, macs = _scaled(model.get("bytes"), 1e6), _scaled(model.get("macs"), 1e6)
         rows.append((precision, size, macs, model.get("params"), quality.get("psnr_db")))
     pixels = [f"{side}: {_pixels(description.get(side) or {})}" for side in ("input", "output")]
-    return "\n".join([f"{description.get('name', '-')}", *pixels, table(rows)])
+    assumed = [f"assumed: {assumption}" for assumption in description.get("assumptions") or ()]
+    return "\n".join([_cell(description.get("name")), *pixels, table(rows), *assumed])
 
 
 def bench_text(result: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from edgegan import __version__, errors
 from edgegan.bundle import Bundle
 from edgegan.config import Config
 from edgegan.display import Display
-from edgegan.errors import CameraError, ConfigError, DisplayError, EdgeganError
+from edgegan.errors import CameraError, ConfigError, DisplayError, EdgeganError, TraceError
 from edgegan.exchange import Published
 from edgegan.frame import FrameTiming
 from edgegan.registry import DISPLAYS, GENERATORS, Uri, open_driver, options_of
@@ -151,8 +151,12 @@ class Daemon:
             self._failure = self._worker_failure
         if self._failure is not None:
             raise self._failure
-        failure = self._trace.failure if self._trace else None
-        return {**run_summary(self._statistics, self._events), "ended": self._ended, "trace_failure": failure}
+        if self._trace is not None and self._trace.failure is not None:
+            raise TraceError(
+                f"the trace '{self._trace.path}' is incomplete: {self._trace.failure}",
+                "what was written before is readable; free some space, or give --trace another place",
+            )
+        return {**run_summary(self._statistics, self._events), "ended": self._ended}
 
     # What wakes the loop
 

@@ -32,15 +32,26 @@ __all__ = ["Constant", "PackOptions", "Recipe", "load_recipe"]
 _Index = Annotated[int, Field(ge=0)]
 
 
+def _tuple_from_list(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _with_number_keys(value: Any) -> Any:
+    """The keys of a YAML file are texts."""
+    if not isinstance(value, Mapping):
+        return value
+    return {int(key) if isinstance(key, str) and key.isdecimal() else key: v for key, v in value.items()}
+
+
 class Constant(Settings):
     """The value of an input: all `values`, or one entry that is 1, or some entries by index; others are 0.
 
     length: of the input's last dimension, checked where given.
     """
 
-    values: tuple[float, ...] | None = None
+    values: Annotated[tuple[float, ...] | None, BeforeValidator(_tuple_from_list)] = None
     one_hot: _Index | None = None
-    weights: dict[_Index, float] | None = None
+    weights: Annotated[dict[_Index, float] | None, BeforeValidator(_with_number_keys)] = None
     length: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")

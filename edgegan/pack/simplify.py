@@ -8,7 +8,7 @@ from edgegan.pack.graph import PassReport
 
 __all__ = ["simplify"]
 
-_MOST_GROWTH = 1.1
+_MOST_GROWTH, _SLACK_BYTES = 1.1, 64 << 10
 
 
 def simplify(model: ModelProto) -> tuple[ModelProto, PassReport]:
@@ -23,7 +23,7 @@ def simplify(model: ModelProto) -> tuple[ModelProto, PassReport]:
         onnx.checker.check_model(simple)
     except Exception as error:  # the simplifier is optional, and raises whatever its C++ core throws
         return model, PassReport("simplify", f"left as it was, onnxsim failed: {error}", changed=False)
-    if simple.ByteSize() > size * _MOST_GROWTH:
+    if simple.ByteSize() > size * _MOST_GROWTH + _SLACK_BYTES:
         grown = f"left as it was, onnxsim made {simple.ByteSize()} bytes of {size}"
         return model, PassReport("simplify", grown, changed=False)
     return simple, PassReport("simplify", f"{nodes} nodes became {len(simple.graph.node)}")

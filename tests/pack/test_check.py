@@ -1,0 +1,58 @@
+import pytest
+from onnx import TensorProto, helper
+
+from edgegan.errors import ModelError
+from edgegan.pack.check import find_interface
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [((1, 3, 16, 24), (16, 24)), (("n", 3, "h", "w"), (None, None)), ((1, 3, 32, "w"), (32, None))],
+)
+def test_finds_the_picture(make, shape, size):
+    interface = find_interface(make(shape=shape, names=("x", "y")), ())
+    assert (interface.input, interface.output, interface.size) == ("x", "y", size)
+
+
+def _model(shape, kind=TensorProto.FLOAT, names=("z",), outputs=1):
+    """Nothing but inputs and outputs; enough to be judged by."""
+    inputs = [helper.make_tensor_value_info(name, kind, shape) for name in names]
+    drawn = [helper.make_tensor_value_info(f"y{n}", kind, shape) for n in range(outputs)]
+    nodes = [helper.make_node("Identity", [names[0]], [f"y{n}"]) for n in range(outputs)]
+    return helper.make_model(helper.make_graph(nodes, "g", inputs, drawn))
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (
+            _model([1, 100, 1, 1]),
+            r"'z' float32 \[1, 100, 1, 1\] is no picture but, it seems, a latent vector",
+        ),
+        (_model([1, 100]), r"'z' float32 \[1, 100\] is no picture but"),
+        (_model([1, 16, 16, 3]), "NHWC"),
+        (_model([1, 1, 16, 16]), "has not three channels"),
+        (_model([1, 3, 16, 16], TensorProto.FLOAT16), r"'z' float16 \[1, 3, 16, 16\] is not float32"),
+        (_model([4, 3, 16, 16]), "takes 4 pictures at once"),
+        (_model([1, 16, 16, 3], TensorProto.UINT8), "packed already"),
+        (_model([1, 3, 16, 16], outputs=2), "2 outputs: 'y0', 'y1'"),
+        (_model([1, 3, 16, 16], names=("z", "mask")), "the input 'mask' float32"),
+    ],
+)
+def test_what_is_no_image_generator_is_refused_by_name(model, says):
+    with pytest.raises(ModelError, match=says) as caught:
+        find_interface(model, ())
+    assert caught.value.mend
+
+
+def test_a_second_input_needs_a_value(make):
+    with pytest.raises(ModelError, match=r"'style' float32 \[1, 26\].*constants: \{style"):
+        find_interface(make(style=26), ())
+    assert find_interface(make(style=26), ["style"]).input == "input"
+
+
+def test_an_output_that_is_no_picture_is_refused(make):
+    model = make()
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 10]))
+    with pytest.raises(ModelError, match=r"output 'output' float32 \[1, 10\]"):
+        find_interface(model, ())

@@ -85,7 +85,8 @@ def _drawn_size(generator: str, bundle: str) -> tuple[int, int]:
     uri = Uri.parse(generator)
     if uri.scheme != "passthrough":  # the daemon must not load a runtime to learn a size
         raise ConfigError(
-            f"the generator '{generator}' needs a model", "give its bundle with --bundle and --runtime " + uri.scheme
+            f"the generator '{generator}' needs a model",
+            "give its bundle with --bundle and --runtime " + uri.scheme,
         )
     return options_of("generator", GENERATORS, uri)["size"]  # type: ignore[no-any-return]
 
@@ -184,7 +185,10 @@ class Daemon:
             return
         if self._config.frames is not None and self._statistics.frames >= self._config.frames:
             self._ended = f"{self._config.frames} frames were shown"
-        elif self._config.seconds is not None and time.monotonic_ns() - self._start_ns >= self._config.seconds * 1e9:
+        elif (
+            self._config.seconds is not None
+            and time.monotonic_ns() - self._start_ns >= self._config.seconds * 1e9
+        ):
             self._ended = f"{self._config.seconds:g} s are over"
 
     def _poll_displays(self) -> None:
@@ -298,14 +302,22 @@ class Daemon:
         lived_s = (time.monotonic_ns() - worker.started_ns) / 1e9
         if worker.drawn and lived_s > _HEALTHY_S:
             self._backoff_s = self._config.worker.restart_backoff_seconds
-        log.error("the worker died (%s); the last picture stays, the next worker starts in %g s", how, self._backoff_s)
+        log.error(
+            "the worker died (%s); the last picture stays, the next worker starts in %g s",
+            how,
+            self._backoff_s,
+        )
         self._event("worker_died", how=how, drawn=worker.drawn, lived_s=round(lived_s, 3))
         self._finish_worker()
         self._restart_at_ns = time.monotonic_ns() + int(self._backoff_s * 1e9)
         self._backoff_s = min(self._backoff_s * 2, self._config.worker.restart_backoff_limit_seconds)
 
     def _restart_if_due(self) -> None:
-        if self._restart_at_ns is None or time.monotonic_ns() < self._restart_at_ns or self._ended is not None:
+        if (
+            self._restart_at_ns is None
+            or time.monotonic_ns() < self._restart_at_ns
+            or self._ended is not None
+        ):
             return
         self._restart_at_ns = None
         self._start_worker()
@@ -440,4 +452,3 @@ def _board_model() -> str | None:
         return Path("/proc/device-tree/model").read_text().rstrip("\0\n")
     except OSError:
         return None
-

@@ -40,7 +40,7 @@ def _demo_config(video: Path, trace: Path, seconds: float, display: str | None) 
     return load_config(
         None,
         {
-            "displays": [*([screen] if screen else []), f"file://{video}?size=1280x720"],
+            "displays": [*([screen] if screen else []), f"file://{video}?size=896x512"],
             "seconds": seconds,
             "trace.file": str(trace),
         },

@@ -99,7 +99,9 @@ class _Mapping:
         self._slot_words = [(_PAGE + i * stride) // 8 for i in range(SLOTS)]
         shape = (self.height, self.width, 3)
         self.pixels = [
-            np.frombuffer(self._map, np.uint8, self.height * self.width * 3, _PAGE + i * stride + _PAGE).reshape(shape)
+            np.frombuffer(
+                self._map, np.uint8, self.height * self.width * 3, _PAGE + i * stride + _PAGE
+            ).reshape(shape)
             for i in range(SLOTS)
         ]
 
@@ -301,7 +303,9 @@ class Writer:
         _fence()
         return Slot(self._mapping.pixels[index], index, number)
 
-    def publish(self, slot: Slot, *, sequence: int, captured_ns: int, infer_start_ns: int, infer_end_ns: int) -> None:
+    def publish(
+        self, slot: Slot, *, sequence: int, captured_ns: int, infer_start_ns: int, infer_end_ns: int
+    ) -> None:
         """Make the picture in `slot` the newest and wake the reader."""
         put = self._mapping.slot_set
         put(slot.index, _SEQUENCE, sequence)

@@ -107,8 +107,12 @@ def main() -> int:
     """Entry point of the process: argument 1 is the descriptor of the control socket."""
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the daemon decides
-    logging.basicConfig(level=os.environ.get("EDGEGAN_LOG_LEVEL", "INFO"), format="%(levelname)s worker: %(message)s")
-    cv2.setNumThreads(1)  # the generator needs the cores (RUNTIMES: two threads lost 11 % in a loop with inference)
+    logging.basicConfig(
+        level=os.environ.get("EDGEGAN_LOG_LEVEL", "INFO"), format="%(levelname)s worker: %(message)s"
+    )
+    cv2.setNumThreads(
+        1
+    )  # the generator needs the cores (RUNTIMES: two threads lost 11 % in a loop with inference)
     control = Control(socket.socket(fileno=int(sys.argv[1])))
     task = control.receive_task()
     try:
@@ -123,7 +127,12 @@ def main() -> int:
 
 def failure(error: EdgeganError) -> dict[str, Any]:
     """An error as the daemon wants to hear it."""
-    return {"error": type(error).__name__, "message": error.message, "mend": error.mend, "exit_code": error.exit_code}
+    return {
+        "error": type(error).__name__,
+        "message": error.message,
+        "mend": error.mend,
+        "exit_code": error.exit_code,
+    }
 
 
 def run(task: WorkerTask, control: Control) -> None:
@@ -175,7 +184,9 @@ def open_generator(task: WorkerTask) -> Generator:
     runtime = choose_runtime(task.runtime)
     model = bundle.read_model(precision)
     generator = _open(GENERATORS, Uri(runtime, ""), model=model, threads=task.threads)
-    generator.description.update(bundle=bundle.name, precision=precision, model_sha256=bundle.sha256(precision))
+    generator.description.update(
+        bundle=bundle.name, precision=precision, model_sha256=bundle.sha256(precision)
+    )
     return generator
 
 
@@ -184,7 +195,8 @@ def choose_precision(bundle: Bundle, asked: str) -> str:
     precision = "fp32" if asked == "auto" else asked
     if precision not in bundle.precisions:
         raise BundleError(
-            f"the bundle '{bundle.name}' has no precision '{precision}'", f"it has {', '.join(bundle.precisions)}"
+            f"the bundle '{bundle.name}' has no precision '{precision}'",
+            f"it has {', '.join(bundle.precisions)}",
         )
     return precision
 

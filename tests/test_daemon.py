@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -36,7 +36,7 @@ class ProbeDisplay:
 
     poll_interval_s: float | None = None
     description = "probe"
-    shown: list[tuple[int, int, int]] = []  # sequence, captured_ns, shown_ns
+    shown: ClassVar[list[tuple[int, int, int]]] = []  # sequence, captured_ns, shown_ns
 
     def __init__(self, path: str = "") -> None:
         self._scaler = Scaler((1080, 1920))

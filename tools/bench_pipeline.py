@@ -65,13 +65,17 @@ def main() -> None:
         print(json.dumps(PARTS[arguments.part](arguments)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        results = {name: table(arguments, Path(folder)) for name, table in TABLES.items() if name in arguments.tables}
+        results = {
+            name: table(arguments, Path(folder)) for name, table in TABLES.items() if name in arguments.tables
+        }
     print(json.dumps(results, indent=1) if arguments.json else "\n\n".join(map(text_of, results.values())))
 
 
 def parse_arguments() -> argparse.Namespace:
     """The command line; `--part` is how this program calls itself for one contender."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--tables", default="engine,accelerator,camera,latency", help="comma-separated")
@@ -133,7 +137,9 @@ def plain_loop(
         frame = read()
         side = min(frame.shape[:2])
         top, start = (frame.shape[0] - side) // 2, (frame.shape[1] - side) // 2
-        small = cv2.resize(frame[top : top + side, start : start + side], (256, 256), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(
+            frame[top : top + side, start : start + side], (256, 256), interpolation=cv2.INTER_AREA
+        )
         x = small[:, :, ::-1].astype(np.float32) / 255.0
         y = infer(np.ascontiguousarray(x.transpose(2, 0, 1)[None]))
         picture = np.clip(y[0].transpose(1, 2, 0) * 255.0, 0, 255).round().astype(np.uint8)[:, :, ::-1]
@@ -197,7 +203,9 @@ def run_once(options: list[str], frames: int, clip: Path) -> dict[str, float]:
     command = [sys.executable, "-m", "edgegan", "run", "--json", "--frames", str(frames), *options]
     command += ["--camera", f"file://{clip}?pace=max&loop=1", "--display", f"null://?size={width}x{height}"]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    output = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ).stdout
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"hertz": json.loads(output)["throughput_hz"], "cpu_s": cpu_s}
@@ -392,11 +400,15 @@ def pack_seeing_convolutions(blocks: int, folder: Path) -> Path:
         helper.make_node("Add", ["input", "faint"], ["output"]),
     ]
     weights.append(numpy_helper.from_array(np.array(1e-9, np.float32), "nearly_nothing"))
-    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 3, 256, 256]) for n in ("input", "output")]
+    values = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 3, 256, 256]) for n in ("input", "output")
+    ]
     graph = helper.make_graph(nodes, "seeing", values[:1], values[1:], weights)
     model, bundle = folder / "seeing.onnx", folder / f"seeing_{blocks}"
     model.write_bytes(serialised(graph))
-    pack_model(model, bundle, PackOptions(name=f"seeing {blocks}", input_range=(0, 255), output_range=(0, 255)))
+    pack_model(
+        model, bundle, PackOptions(name=f"seeing {blocks}", input_range=(0, 255), output_range=(0, 255))
+    )
     return bundle
 
 
@@ -404,12 +416,10 @@ def pack_multistyle(original: Path, folder: Path) -> tuple[Path, Path]:
     """The bundle of multistyle26_cin with one style, and the packed model inside it."""
     from edgegan.bundle import Bundle
     from edgegan.pack import PackOptions, pack_model
+    from edgegan.pack.recipe import Constant
 
-    style = [0.0] * 26
-    style[STYLE] = 1.0
-    options = PackOptions(
-        name="multistyle", input_range=(0, 1), output_range=(0, 1), constants={"style": np.array([style], np.float32)}
-    )
+    style = {"style": Constant(one_hot=STYLE)}
+    options = PackOptions(name="multistyle", input_range=(0, 1), output_range=(0, 1), constants=style)
     bundle, packed = folder / "bundle", folder / "packed.onnx"
     pack_model(original, bundle, options)
     packed.write_bytes(Bundle.open(bundle).read_model("fp32"))
@@ -430,7 +440,10 @@ def small_generator(folder: Path) -> tuple[Path, float]:
 def median_ms(path: Path) -> float:
     """Median latency of a packed model, ms."""
     generator = OnnxRuntimeGenerator(str(path))
-    pixels, out = np.zeros((*generator.input_size, 3), np.uint8), np.empty((*generator.output_size, 3), np.uint8)
+    pixels, out = (
+        np.zeros((*generator.input_size, 3), np.uint8),
+        np.empty((*generator.output_size, 3), np.uint8),
+    )
     times = []
     for _ in range(40):
         start = time.monotonic()
@@ -529,10 +542,17 @@ def figure_text(name: str, value: float) -> str:
     """One figure with its unit."""
     if name == "hertz":
         return f"{value:8.2f} frames/s {1e3 / value:8.2f} ms a frame"
-    return f"{name.removesuffix('_ms').replace('_', ' ')} {value:7.2f}" + (" ms" if name.endswith("_ms") else "")
+    return f"{name.removesuffix('_ms').replace('_', ' ')} {value:7.2f}" + (
+        " ms" if name.endswith("_ms") else ""
+    )
 
 
-TABLES = {"engine": engine_table, "accelerator": accelerator_table, "camera": camera_table, "latency": latency_table}
+TABLES = {
+    "engine": engine_table,
+    "accelerator": accelerator_table,
+    "camera": camera_table,
+    "latency": latency_table,
+}
 
 if __name__ == "__main__":
     main()

@@ -59,12 +59,18 @@ def write_demo_page(page: Path, summary: dict[str, Any], trace: Path, video: Pat
             "<h2>Where the time goes, frame by frame</h2>",
             _plot(rows),
             _stage_table(summary),
-            f'<p class="note">Video: {html.escape(video.name)}. Trace, one row for each shown frame: '
-            f"{html.escape(trace.name)} (SQLite; <code>edgegan trace summary</code> reads it).</p>",
+            _note(video, trace),
         ]
     )
     text = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>edgegan demo</title><style>{_STYLE}</style>'
     _write(page, f"{text}\n{body}\n</html>\n")
+
+
+def _note(video: Path, trace: Path) -> str:
+    return (
+        f'<p class="note">Video: {html.escape(video.name)}. Trace, one row for each shown frame: '
+        f"{html.escape(trace.name)} (SQLite; <code>edgegan trace summary</code> reads it).</p>"
+    )
 
 
 def _write(page: Path, text: str) -> None:

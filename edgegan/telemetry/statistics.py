@@ -29,7 +29,9 @@ class Histogram:
 
     def add(self, duration_ns: int) -> None:
         """Count one duration."""
-        self.counts[min(int(math.log(max(duration_ns, _LEAST_NS) / _LEAST_NS) / _LOG_GROWTH), _BUCKETS - 1)] += 1
+        self.counts[
+            min(int(math.log(max(duration_ns, _LEAST_NS) / _LEAST_NS) / _LOG_GROWTH), _BUCKETS - 1)
+        ] += 1
 
     def merge(self, other: "Histogram") -> None:
         """Add another histogram's counts."""

@@ -130,7 +130,8 @@ class TraceWriter:
                 database.executemany("INSERT INTO description VALUES (?, ?)", _texts(rows))
         except sqlite3.Error as error:
             raise UserError(
-                f"the trace '{self.path}' cannot be written: {error}", "give --trace a path in a writable folder"
+                f"the trace '{self.path}' cannot be written: {error}",
+                "give --trace a path in a writable folder",
             ) from error
         return database
 
@@ -224,7 +225,9 @@ def run_summary(statistics: FrameStatistics, events: list[dict[str, Any]]) -> di
         "throughput_hz": None if throughput is None else round(throughput, 3),
         "end_to_end_ms": histograms["end_to_end"].percentiles_ms(),
         "stages_ms": {stage: histograms[stage].percentiles_ms() for stage in _STAGES},
-        "first_frame_s": next((e["since_process_start_s"] for e in events if e["kind"] == "first_frame"), None),
+        "first_frame_s": next(
+            (e["since_process_start_s"] for e in events if e["kind"] == "first_frame"), None
+        ),
         "worker_restarts": sum(e["kind"] == "worker_died" for e in events),
         "fallbacks": [
             {"from": e["from"], "to": e["to"], "at_s": e["at_s"], "why": e["why"]}
@@ -274,19 +277,26 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
     if not path.is_file():
         raise UserError(f"there is no trace '{path}'", "give the file that `edgegan run --trace FILE` wrote")
     if not _is_trace(path):
-        raise UserError(f"'{path}' is no trace of edgegan", "give the file that `edgegan run --trace FILE` wrote")
+        raise UserError(
+            f"'{path}' is no trace of edgegan", "give the file that `edgegan run --trace FILE` wrote"
+        )
     try:
         with contextlib.closing(sqlite3.connect(path)) as database:
             _check_version(path, _describe(database))
             yield database
     except sqlite3.Error as error:
-        raise TraceError(f"the trace '{path}' is damaged: {error}", "read it with `sqlite3 FILE .recover`") from error
+        raise TraceError(
+            f"the trace '{path}' is damaged: {error}", "read it with `sqlite3 FILE .recover`"
+        ) from error
 
 
 def _check_version(path: Path, description: Mapping[str, str]) -> None:
     version = int(description.get("format_version", 0))
     if version > FORMAT_VERSION:
-        raise UserError(f"the trace '{path}' has format {version}, this edgegan reads {FORMAT_VERSION}", "update edgegan")
+        raise UserError(
+            f"the trace '{path}' has format {version}",
+            f"this edgegan reads up to {FORMAT_VERSION}: update it",
+        )
 
 
 def _describe(database: sqlite3.Connection) -> dict[str, str]:
@@ -295,7 +305,9 @@ def _describe(database: sqlite3.Connection) -> dict[str, str]:
 
 def _events(database: sqlite3.Connection) -> list[dict[str, Any]]:
     rows = database.execute("SELECT at_ns, kind, details FROM events ORDER BY id")
-    return [{**json.loads(details), "kind": kind, "at_s": round(at_ns / 1e9, 3)} for at_ns, kind, details in rows]
+    return [
+        {**json.loads(details), "kind": kind, "at_s": round(at_ns / 1e9, 3)} for at_ns, kind, details in rows
+    ]
 
 
 def _read_statistics(database: sqlite3.Connection) -> FrameStatistics:
@@ -314,7 +326,9 @@ def _read_statistics(database: sqlite3.Connection) -> FrameStatistics:
 def _minute(columns: list[Any]) -> FrameStatistics:
     minute = FrameStatistics()
     minute.frames, minute.dropped, minute.first_displayed_ns, minute.last_displayed_ns = columns[:4]
-    minute.histograms = {name: Histogram.from_json(text) for name, text in zip(MEASURES, columns[4:], strict=True)}
+    minute.histograms = {
+        name: Histogram.from_json(text) for name, text in zip(MEASURES, columns[4:], strict=True)
+    }
     return minute
 
 
@@ -322,7 +336,9 @@ def _unsummarised(database: sqlite3.Connection, after_id: int) -> FrameStatistic
     start_ns = int(_describe(database)["start_monotonic_ns"])
     statistics = FrameStatistics()
     stages = ", ".join(f"{stage}_ns" for stage in _STAGES)
-    rows = database.execute(f"SELECT sequence, dropped, captured_ns, {stages} FROM frames WHERE id > ?", (after_id,))
+    rows = database.execute(
+        f"SELECT sequence, dropped, captured_ns, {stages} FROM frames WHERE id > ?", (after_id,)
+    )
     for sequence, dropped, captured_ns, *durations in rows:
         times = [captured_ns + start_ns]
         for duration in durations:

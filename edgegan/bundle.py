@@ -191,11 +191,12 @@ def _check_target(path: Path) -> None:
     if path.stat().st_size == 0 if archive else not any(path.iterdir()):
         return
     try:
-        strangers = _names_in(path) - {MANIFEST, *Bundle.open(path).manifest["files"]}
+        own = {MANIFEST, *Bundle.open(path).manifest["files"]}
     except BundleError as error:
         raise UserError(
             f"'{path}' is there already and is no bundle: {error.message}", "give another name"
         ) from error
+    strangers = _names_in(path) - own
     if strangers:
         found = ", ".join(sorted(strangers)[:3])
         raise UserError(f"the bundle '{path}' also holds {found}", "move it away, or give another name")
@@ -234,7 +235,7 @@ def _damaged(path: Path) -> Iterator[None]:
         yield
     except BundleError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise BundleError(f"the manifest of bundle '{path}' is damaged: {what}", _MAKE_AGAIN) from error
 

@@ -159,15 +159,13 @@ class _Pictures:
         self.name = self.description = f"{len(files)} picture{'s' * (len(files) > 1)} of '{path}'"
 
     def next(self) -> Pixels | None:
-        if self._position == len(self._files):
-            return None
-        file = self._files[self._position]
-        self._position += 1
-        return _picture_from_file(file)
+        return _picture_from_file(self._files[self._position - 1]) if self.skip() else None
 
     def skip(self) -> bool:
-        self._position += self._position < len(self._files)
-        return self._position < len(self._files)
+        if self._position == len(self._files):
+            return False
+        self._position += 1
+        return True
 
     def check_complete(self) -> None:
         pass

@@ -1,0 +1,69 @@
+"""What every generator driver that runs anywhere must do (`edgegan/generator/__init__.py`)."""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgegan.errors import GeneratorError
+from edgegan.generator import Generator
+from edgegan.registry import GENERATORS, Uri, open_driver
+from tests.generator.packed import inverter
+
+
+@pytest.fixture(params=["passthrough", "onnxruntime"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Generator]:
+    """Opens a generator of 24 x 16 (width x height)."""
+    (tmp_path / "inverter.onnx").write_bytes(inverter(16, 24))
+    uris = {
+        "passthrough": "passthrough://?size=24x16",
+        "onnxruntime": f"onnxruntime://{tmp_path}/inverter.onnx?threads=1",
+    }
+
+    def open_generator() -> Generator:
+        generator: Generator = open_driver("generator", GENERATORS, Uri.parse(uris[request.param]))
+        return generator
+
+    return open_generator
+
+
+def test_it_writes_the_whole_result_into_memory_of_the_caller(opened: Callable[[], Generator]) -> None:
+    slots = np.zeros((3, 16, 24, 3), np.uint8)
+    pixels = np.random.default_rng(0).integers(100, 156, (16, 24, 3), np.uint8)
+    pixels.flags.writeable = False
+    with closing(opened()) as generator:
+        assert isinstance(generator, Generator)
+        assert generator.input_size == generator.output_size == (16, 24)
+        assert generator.description["runtime"]
+        for slot in (slots[1], slots[2], slots[1]):
+            slot[:] = 0
+            generator.infer(pixels, slot)
+            assert slot.min() >= 99
+    assert not slots[0].any()
+
+
+def test_it_keeps_no_picture(opened: Callable[[], Generator]) -> None:
+    with closing(opened()) as generator:
+        outs = [np.zeros((16, 24, 3), np.uint8) for _ in range(2)]
+        for value, out in zip((50, 200), outs, strict=True):
+            generator.infer(np.full((16, 24, 3), value, np.uint8), out)
+        assert abs(int(outs[0][0, 0, 0]) - int(outs[1][0, 0, 0])) == 150
+
+
+@pytest.mark.parametrize("shape", [(24, 16, 3), (16, 24), (16, 24, 4), (1, 16, 24, 3)])
+def test_a_picture_of_another_shape_is_refused(
+    opened: Callable[[], Generator], shape: tuple[int, ...]
+) -> None:
+    with closing(opened()) as generator:
+        good, bad = np.zeros((16, 24, 3), np.uint8), np.zeros(shape, np.uint8)
+        for pixels, out in ((bad, good), (good, bad)):
+            with pytest.raises(GeneratorError):
+                generator.infer(pixels, out)
+
+
+def test_closing_twice_is_harmless(opened: Callable[[], Generator]) -> None:
+    generator = opened()
+    generator.close()
+    generator.close()

@@ -19,14 +19,14 @@ DATA = {
     "edgegan.data.systemd": ["**/*.md", "**/*.service", "**/*.rules", "**/*.conf"],
 }
 
-# Wide: the lowest are what JetPack 6 and Raspberry Pi OS bookworm ship, or the first that has our calls.
+# Wide: the lowest are what the tests passed with (numpy 1.24, OpenCV 4.6: what boards have from apt).
 REQUIRES = [
-    "av>=10",  # H.264: the wheels of OpenCV have no encoder for it
+    "av>=15",  # H.264: the wheels of OpenCV have no encoder for it; 14 leaves the video file empty
     "numpy>=1.24",
     "onnxruntime>=1.17",
     "opencv-python>=4.6",  # any cv2 does: docs/configuration.md#opencv
     "psutil>=5.9",
-    "pydantic>=2.4",
+    "pydantic>=2.5",
     "PyYAML>=6",
 ]
 PACK = ["onnx>=1.16", "onnxsim>=0.4.36"]
@@ -49,6 +49,8 @@ setup(
     name="edgegan",
     version=VERSION[1],
     description="Run compressed GAN generators live on small boards, with honest traces",
+    long_description=(HERE / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE", "NOTICE"],
     python_requires=">=3.10",

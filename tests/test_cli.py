@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -188,3 +189,12 @@ def test_version_and_help() -> None:
     for command in cli._COMMANDS:
         assert f"\n    {command} " in helped.stdout
         assert edgegan(command, "--help").stdout.startswith(f"usage: edgegan {command} ")
+
+
+def test_the_page_of_the_command_line_names_every_command_and_option() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "command-line.md").read_text("utf-8")
+    _, commands = cli._parsers()
+    for command, parser in commands.items():
+        assert f"\n## edgegan {command} " in page or f"\n## edgegan {command}\n" in page
+        options = set(re.findall(r"--[a-z-]+", parser.format_help())) - {"--help"}
+        assert {option for option in options if f"`{option}" not in page} == set(), command

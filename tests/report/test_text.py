@@ -1,0 +1,99 @@
+"""Results as a terminal shows them."""
+
+import io
+
+from edgegan.report.text import ProgressBar, bench_text, bundle_text, run_text, table
+
+RUN = {
+    "frames": 250,
+    "dropped": 3,
+    "throughput_hz": 24.96,
+    "first_frame_s": 0.512,
+    "end_to_end_ms": {"p50": 41.03, "p95": 52.5, "p99": None},
+    "stages_ms": {"infer": {"p50": 30.0, "p95": 40.0, "p99": 50.0}},
+    "fallbacks": [{"from": "onnxruntime", "to": "passthrough", "at_s": 3.5, "why": "the worker died"}],
+    "power_watts": None,
+    "energy_joules_per_frame": None,
+    "video": "out/demo.mp4",
+}
+
+
+class Terminal(io.StringIO):
+    """A stream that a person reads."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_table_aligns_the_first_column_left_and_numbers_right() -> None:
+    assert table([("name", "ms"), ("a", 1.23456), ("longer", None)]) == (
+        "name       ms\na       1.235\nlonger      -"
+    )
+
+
+def test_run() -> None:
+    assert run_text(RUN).splitlines() == [
+        "250 frames at 24.96 Hz, 3 dropped, first after 0.512 s",
+        "ms            p50   p95  p99",
+        "end to end  41.03  52.5    -",
+        "infer          30    40   50",
+        "at 3.5 s from onnxruntime to passthrough: the worker died",
+        "power: not measured here",
+        "video: out/demo.mp4",
+    ]
+
+
+def test_a_run_without_frames_and_one_with_power() -> None:
+    assert run_text({"frames": 0}).startswith("0 frames at - Hz, - dropped, first after - s\n")
+    measured = RUN | {"power_watts": {"vdd_in": 9.5}, "energy_joules_per_frame": 0.38}
+    assert "power: vdd_in 9.5 W, 0.38 J a frame" in run_text(measured).splitlines()
+
+
+def test_bundle() -> None:
+    side = {"shape": [1, 256, 448, 3], "dtype": "uint8", "layout": "NHWC", "colour": "BGR"}
+    models = {
+        "fp32": {"bytes": 596_362, "macs": 1_205_600_256, "params": 146_306, "quality": None},
+        "int8": {"bytes": 160_000, "macs": None, "params": 146_306, "quality": {"psnr_db": 38.25}},
+    }
+    assumptions = ["input range 0 to 1"]
+    described = {"name": "paint", "input": side, "output": side, "models": models, "assumptions": assumptions}
+    assert bundle_text(described).splitlines() == [
+        "paint",
+        "input: 1x256x448x3 uint8 BGR",
+        "output: 1x256x448x3 uint8 BGR",
+        "precision      MB  MMACs  parameters  PSNR dB",
+        "fp32       0.5964   1206      146306        -",
+        "int8         0.16      -      146306    38.25",
+        "assumed: input range 0 to 1",
+    ]
+
+
+def test_bench() -> None:
+    result = {
+        "runtime": "onnxruntime",
+        "precision": "fp32",
+        "throughput_hz": 20.5,
+        "peak_memory_mb": 180.0,
+        "latency_ms": {"p50": 48.0, "p90": 50.0, "p99": 61.0},
+        "energy_joules_per_frame": None,
+    }
+    assert bench_text(result).splitlines() == [
+        "onnxruntime fp32: 20.5 Hz, at most 180 MB",
+        "ms       p50  p90  p99",
+        "latency   48   50   61",
+        "power: not measured here",
+    ]
+
+
+def test_progress_is_drawn_on_a_terminal_and_wiped_afterwards() -> None:
+    with ProgressBar(terminal := Terminal()) as progress:
+        assert progress is not None
+        progress("comparing", 0.5)
+    assert "[############............]  50% comparing" in terminal.getvalue()
+    assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+def test_progress_is_silent_elsewhere() -> None:
+    with ProgressBar(pipe := io.StringIO()) as progress:
+        assert progress is None
+    assert pipe.getvalue() == ""

@@ -222,11 +222,12 @@ class _Clip:
     def check_complete(self) -> None:
         """Raise `CameraError` if the clip ended long before its container said it would.
 
-        By time, for an AVI may promise twice its pictures at twice their rate. Containers' estimates err by a
-        second (sound that goes on), hence the tolerance.
+        By number and by time: an AVI may promise twice its pictures at twice their rate, and pictures may stand
+        anywhere in time. Containers' estimates err by a second (sound that goes on), hence the tolerance.
         """
         promised_s, got_s = self._promised / self.rate_hertz, self._last_ms / 1000 + 1 / self.rate_hertz
-        if self._decoded and promised_s - got_s > max(min(1.0, 0.4 * promised_s), 0.05 * promised_s):
+        too_short = promised_s - got_s > max(min(1.0, 0.4 * promised_s), 0.05 * promised_s)
+        if 0 < self._decoded < 0.95 * self._promised and too_short:
             raise CameraError(
                 f"{self.name} breaks off after {self._decoded} of about {self._promised:.0f} pictures",
                 "it is damaged or was not copied whole: copy or convert it anew",

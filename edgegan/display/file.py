@@ -64,6 +64,8 @@ class FileDisplay:
                 f"there is no video of crf {crf} and rate {rate}", "use crf 0 to 51, rate up to 1000"
             )
         target = Path(path).expanduser()
+        if target.is_dir() and not path.endswith("/"):
+            raise ConfigError(f"'{path}' is a folder", f"write '{path}/' for pictures, or name a file in it")
         if not target.parent.is_dir():
             raise ConfigError(
                 f"there is no folder '{target.parent}' for '{path}'", "make it, or check the path"
@@ -137,7 +139,7 @@ class _Video:
         self._broken = False
         self._count, self._start_ns, self._last_pts = 0, 0, -1
         with _refusal(file, ConfigError):
-            self._part.touch()  # PyAV opens it with the first picture only
+            self._part.open("wb").close()  # PyAV opens it with the first picture only
             self._container: Any = av.open(str(self._part), "w", format="mp4", options=_FRAGMENTS)
 
     def write(self, pixels: Pixels, captured_ns: int) -> None:

@@ -1,6 +1,6 @@
 """What the pixel nodes cost, and how far they are from numpy's pixels, on every generator of EDGEGAN_MODELS.
 
-    EDGEGAN_MODELS=… python tests/benchmarks/bench_pixels.py [--threads 1] [--rounds 40] [NAME…]
+    EDGEGAN_MODELS=… python tests/benchmarks/bench_pixels.py [--threads N] [--rounds N] [--seconds S] [NAME…]
 
 Three ways from uint8 BGR to uint8 BGR around the same weights, on ONNX Runtime:
     packed   the packed model
@@ -48,18 +48,19 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="*", default=sorted(p.stem for p in RECIPES.glob("*.yaml")))
     parser.add_argument("--threads", type=int, default=1, help="of ONNX Runtime (default 1: steadiest)")
-    parser.add_argument("--rounds", type=int, default=40, help="at most; 30 s a generator end it earlier")
+    parser.add_argument("--rounds", type=int, default=300, help="at most")
+    parser.add_argument("--seconds", type=float, default=30, help="at most, for one generator")
     arguments = parser.parse_args()
     models = Path(os.environ["EDGEGAN_MODELS"])
     cv2.setNumThreads(1)
     print(f"ONNX Runtime {onnxruntime.__version__}, {arguments.threads} thread(s), OpenCV {cv2.__version__}")
-    heads = ("rounds", "packed ms", "opencv ms", "numpy ms", "packed/opencv", "grey levels")
+    heads = ("rounds", "packed ms", "opencv ms", "numpy ms", "packed/opencv", "its quartiles", "grey levels")
     print(f"{'':26}" + "".join(f"{head:>15}" for head in heads))
     for name in arguments.names:
-        print(row(name, models, arguments.threads, arguments.rounds), flush=True)
+        print(row(name, models, arguments.threads, arguments.rounds, arguments.seconds), flush=True)
 
 
-def row(name: str, models: Path, threads: int, rounds: int) -> str:
+def row(name: str, models: Path, threads: int, rounds: int, seconds: float) -> str:
     """One generator's line of the table."""
     packed, plain, ranges, size = both_models(name, models)
     pictures = comparison_pictures(models / "photos-eval", size).pictures
@@ -72,7 +73,7 @@ def row(name: str, models: Path, threads: int, rounds: int) -> str:
         return Session(model, options, providers=["CPUExecutionProvider"])
 
     tried = {way.__name__: way(session(plain), ranges) for way in (opencv_blob, opencv_merge, opencv_planes)}
-    trial = rounds_of(tried, pictures, 9, clock)
+    trial = rounds_of(tried, pictures, 9, clock, seconds / 3)
     fastest = min(tried, key=lambda way: statistics.median(trial[way]))
     ways = {
         "packed": packed_way(session(packed)),
@@ -80,10 +81,12 @@ def row(name: str, models: Path, threads: int, rounds: int) -> str:
         "numpy": numpy_way(session(plain), ranges),
     }
     difference = max(max_difference(ways["packed"](p), ways["numpy"](p)) for p in pictures)
-    times = rounds_of(ways, pictures, rounds, clock)
-    ratio = statistics.median(a / b for a, b in zip(times["packed"], times["opencv"], strict=True))
+    times = rounds_of(ways, pictures, rounds, clock, seconds)
+    low, ratio, high = statistics.quantiles(
+        (a / b for a, b in zip(times["packed"], times["opencv"], strict=True)), n=4, method="inclusive"
+    )
     figures = [f"{1e3 * statistics.median(times[way]):.2f}" for way in ways]
-    cells = [str(len(times["packed"])), *figures, f"{ratio:.3f}", str(difference)]
+    cells = [str(len(times["packed"])), *figures, f"{ratio:.3f}", f"{low:.3f}-{high:.3f}", str(difference)]
     return f"{name:26}" + "".join(f"{cell:>15}" for cell in cells) + f"  {fastest}"
 
 
@@ -100,7 +103,11 @@ def both_models(name: str, models: Path) -> tuple[bytes, bytes, ValueRanges, tup
 
 
 def rounds_of(
-    ways: dict[str, Draw], pictures: tuple[Pixels, ...], rounds: int, clock: Callable[[], float]
+    ways: dict[str, Draw],
+    pictures: tuple[Pixels, ...],
+    rounds: int,
+    clock: Callable[[], float],
+    seconds: float,
 ) -> dict[str, list[float]]:
     """Seconds of each way in each round; the first round is not counted."""
     times: dict[str, list[float]] = {way: [] for way in ways}
@@ -110,7 +117,7 @@ def rounds_of(
             begun = clock()
             ways[way](pictures[number % len(pictures)])
             times[way].append(clock() - begun)
-        if time.perf_counter() - started > 30:
+        if time.perf_counter() - started > seconds and number > 2:
             break
     return {way: values[1:] for way, values in times.items()}
 

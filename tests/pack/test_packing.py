@@ -130,6 +130,12 @@ def test_what_is_no_bundle_is_never_replaced(model_file, tmp_path, kind):
     assert "my thesis" in [p.read_text() for p in (output, output / "thesis.txt") if p.is_file()]
 
 
+def test_where_it_cannot_be_written_no_work_is_begun(tmp_path):
+    (tmp_path / "thesis.edgegan").write_text("my thesis")
+    error = _refused(tmp_path, tmp_path / "absent.onnx", tmp_path / "thesis.edgegan", error=UserError)
+    assert "thesis" in error.message
+
+
 def test_pictures_that_are_none_are_refused(model_file, tmp_path):
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts/a.jpg").write_text("no picture")

@@ -1,5 +1,7 @@
 """The pixel nodes alone, around a generator that changes nothing, give numpy's pixels exactly."""
 
+import itertools
+
 import numpy as np
 import onnx
 import onnx.reference
@@ -62,13 +64,15 @@ def test_a_range_of_bytes_needs_no_arithmetic():
     ]
 
 
-def test_names_of_the_generator_may_be_any():
-    """Also those that the packed model needs itself, the wrong way round."""
-    nodes = [
-        helper.make_node("Neg", ["output"], ["pixels/x"]),
-        helper.make_node("Neg", ["pixels/x"], ["input"]),
-    ]
-    model, _ = _around(nodes, ValueRanges(SIGNED, SIGNED), names=("output", "input"))
+@pytest.mark.parametrize("where", ["outside", "inside"])
+def test_names_of_the_generator_may_be_any(where):
+    """Also those that the packed model needs itself, inside or the wrong way round."""
+    chain = {
+        "outside": ("output", "pixels/x", "a", "b", "input"),
+        "inside": ("x", "input", "output", "pixels/taken", "y"),
+    }[where]
+    nodes = [helper.make_node("Neg", [a], [b]) for a, b in itertools.pairwise(chain)]
+    model, _ = _around(nodes, ValueRanges(SIGNED, SIGNED), names=(chain[0], chain[-1]))
     onnx.checker.check_model(model, full_check=True)
     pixels = np.full((16, 24, 3), 7, np.uint8)
     np.testing.assert_array_equal(Packed(model).draw(pixels), pixels)

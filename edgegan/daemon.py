@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import quote
 
 import cv2
 
@@ -71,7 +72,7 @@ def run(config: Config) -> dict[str, Any]:
 
 def plan_from_config(config: Config) -> Plan:
     """Check the files and URIs that a configuration names; raises `UserError`."""
-    camera = config.camera or f"file://{resource(_SHIPPED_CLIP)}?loop=1"
+    camera = config.camera or f"file://{quote(str(resource(_SHIPPED_CLIP)))}?loop=1"
     bundle = "" if config.generator else str(config.bundle or shipped_bundle())
     task = WorkerTask(camera, config.generator, bundle, config.runtime, config.precision, config.threads)
     displays = tuple(Uri.parse(text) for text in config.displays)

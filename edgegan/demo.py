@@ -4,6 +4,7 @@ import logging
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from edgegan.config import Config, load_config
 from edgegan.daemon import run
@@ -40,7 +41,7 @@ def _demo_config(video: Path, trace: Path, seconds: float, display: str | None) 
     return load_config(
         None,
         {
-            "displays": [*([screen] if screen else []), f"file://{video}?size=896x512"],
+            "displays": [*([screen] if screen else []), f"file://{quote(str(video))}?size=896x512"],
             "seconds": seconds,
             "trace.file": str(trace),
         },

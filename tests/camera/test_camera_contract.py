@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -45,10 +46,7 @@ def test_frames_are_what_the_contract_says(opened: Opener, pace: str) -> None:
         assert not frame.pixels.flags.writeable
         assert before_ns <= frame.captured_ns <= time.monotonic_ns()
     assert frames[0].sequence == 0
-    assert all(
-        a.sequence < b.sequence and a.captured_ns < b.captured_ns
-        for a, b in zip(frames, frames[1:], strict=False)
-    )
+    assert all(a.sequence < b.sequence and a.captured_ns < b.captured_ns for a, b in pairwise(frames))
 
 
 def test_size_is_width_by_height(opened: Opener) -> None:

@@ -25,7 +25,7 @@ def xvfb() -> Iterator[str]:
     command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", f"{SCREEN[1]}x{SCREEN[0]}x24", "-noreset"]
     with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL) as server:
         os.close(writing)
-        with open(reading) as answer:
+        with os.fdopen(reading) as answer:
             number = answer.readline().strip()
         if not number:
             pytest.fail("Xvfb did not start")

@@ -143,9 +143,9 @@ def test_what_a_kill_leaves_can_be_played(tmp_path: Path) -> None:
 def test_a_full_disk_is_said_once_and_leaves_no_half_file(tmp_path: Path) -> None:
     (tmp_path / "out.mp4.part").symlink_to("/dev/full")
     display = FileDisplay(f"{tmp_path}/out.mp4")
+    shown = (display.show(frame.pixels, frame.captured_ns) for frame in stamped(100))
     with pytest.raises(DisplayError, match=r"out\.mp4': No space left.*free some space"):
-        for frame in stamped(100):
-            display.show(frame.pixels, frame.captured_ns)
+        list(shown)
     display.close()
     assert not (tmp_path / "out.mp4").exists()
 
@@ -183,7 +183,7 @@ def test_a_read_only_folder_is_refused_at_once(tmp_path: Path, path: str) -> Non
 def test_impossible_options_are_refused(tmp_path: Path) -> None:
     for options in ({"crf": 99}, {"rate": 0.0}):
         with pytest.raises(ConfigError):
-            FileDisplay(f"{tmp_path}/out.mp4", **options)  # type: ignore[arg-type]
+            FileDisplay(f"{tmp_path}/out.mp4", **options)
 
 
 def test_numbered_pictures(tmp_path: Path) -> None:

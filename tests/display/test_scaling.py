@@ -38,4 +38,4 @@ def test_the_buffer_is_the_same_each_time_and_bars_follow_the_picture() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (101, 33)])
 def test_any_size_fits(size: tuple[int, int]) -> None:
     for fit in ("contain", "cover"):
-        assert Scaler((60, 80), fit)(picture(*size)).any()  # type: ignore[arg-type]
+        assert Scaler((60, 80), fit)(picture(*size)).any()

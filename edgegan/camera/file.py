@@ -3,11 +3,11 @@
 import time
 from typing import Literal
 
-from edgegan.camera.recorded import open_source
 from edgegan.clock import Schedule, sleep_until
 from edgegan.errors import CameraError, CameraTimeout, ConfigError, EndOfStream
 from edgegan.frame import Frame, Pixels, read_only
 from edgegan.framing import Framing
+from edgegan.recorded import open_source
 from edgegan.registry import Size
 
 __all__ = ["FileCamera"]

@@ -7,10 +7,10 @@ from typing import Literal, Protocol
 import cv2
 
 from edgegan.display.scaling import Fit, Scaler
-from edgegan.display.video import Video, refusal
 from edgegan.errors import ConfigError, DisplayError
 from edgegan.frame import Pixels
 from edgegan.registry import Size
+from edgegan.video import Video, refusal
 
 __all__ = ["FileDisplay"]
 

@@ -6,4 +6,4 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 bash "$here/tools/setup_debian.sh"
 [[ -x $here/.venv/bin/pip ]] || python3 -m venv "$here/.venv"
 "$here/.venv/bin/pip" install --quiet --disable-pip-version-check --editable "$here[window]"
-exec "$here/.venv/bin/edgegan" demo "$@"
+"$here/.venv/bin/edgegan" demo "$@" # no exec: the demo counts the time to its first picture from its process's start

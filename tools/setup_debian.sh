@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what edgegan needs from Debian (or Ubuntu, Raspberry Pi OS), if any of it is missing:
-# Python with venv, and the libraries that OpenCV's wheel links to but does not bring.
+# Python with venv, and the libraries that OpenCV's wheel links to but does not bring. Arguments name further packages.
 set -euo pipefail
 
 missing=()
@@ -8,6 +8,9 @@ python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-ven
 libraries=$(/sbin/ldconfig -p)
 [[ $libraries == *libGL.so.1* ]] || missing+=(libgl1)
 [[ $libraries == *libgthread-2.0.so.0* ]] || missing+=(libglib2.0-0)
+for package in "$@"; do
+    [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+done
 [[ ${#missing[@]} -gt 0 ]] || exit 0
 
 if ! command -v apt-get >/dev/null; then

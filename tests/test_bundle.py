@@ -212,7 +212,7 @@ def test_nothing_else_is_ever_replaced(tmp_path, name, makes, says):
 @pytest.mark.parametrize("name", ["b", "b.edgegan", "new/parents/b"])
 @pytest.mark.parametrize("existing", [False, True])
 def test_a_disk_that_fills_up_leaves_what_was_there(tmp_path, monkeypatch, name, existing):
-    """The kernel's refusal is played here; test_packing fills a real disk."""
+    """The kernel's refusal is played here; the next test fills a real disk."""
     if existing:
         write_bundle(tmp_path / name, CONTENT, FILES)
     before = sorted(tmp_path.rglob("*"))
@@ -226,6 +226,37 @@ def test_a_disk_that_fills_up_leaves_what_was_there(tmp_path, monkeypatch, name,
     assert sorted(tmp_path.rglob("*")) == before
     if existing:
         assert Bundle.open(tmp_path / name).name == "little"
+
+
+_ON_A_FULL_DISK = """
+import os, subprocess, sys
+from pathlib import Path
+from edgegan.bundle import write_bundle
+from edgegan.errors import UserError
+disk = Path(sys.argv[1])
+if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk], stderr=subprocess.DEVNULL).returncode:
+    sys.exit("cannot mount")
+for name in ("folder", "file.edgegan"):
+    try:
+        write_bundle(disk / name, {}, {"model_fp32.onnx": bytes(100_000)})
+    except UserError as error:
+        print(error, os.listdir(disk))
+"""
+
+
+def test_a_full_disk_leaves_nothing(tmp_path):
+    """A real one: a tmpfs of 64 KB in a mount namespace of its own."""
+    command = ["unshare", "--mount", "--map-root-user", sys.executable, "-c", _ON_A_FULL_DISK, tmp_path]
+    root = Path(module.__file__).parents[1]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
+    except FileNotFoundError:
+        pytest.skip("this machine has no unshare(1)")
+    if "cannot mount" in result.stderr or "unshare" in result.stderr:
+        pytest.skip("this machine allows no mount in a namespace")
+    lines = result.stdout.splitlines()
+    assert len(lines) == 2, result.stderr
+    assert all("No space left on device" in line and line.endswith("[]") for line in lines), lines
 
 
 def test_needs_nothing_but_the_standard_library():

@@ -57,8 +57,8 @@ def dims_of(value: ValueInfoProto) -> list[int | None] | None:
 
 def described(value: ValueInfoProto) -> str:
     """`'style' float32 [1, 26]`, for messages; `?` is a dimension that is not fixed."""
-    kind = TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower().replace("float", "float32", 1)
-    kind = kind.replace("float3216", "float16").replace("bfloat3216", "bfloat16")
+    number = value.type.tensor_type.elem_type
+    kind = "float32" if number == TensorProto.FLOAT else TensorProto.DataType.Name(number).lower()
     dims = dims_of(value)
     shape = "of unknown shape" if dims is None else "[" + ", ".join(str(d or "?") for d in dims) + "]"
     return f"'{value.name}' {kind} {shape}"

@@ -108,7 +108,7 @@ def test_nothing_shown_nothing_written(tmp_path: Path) -> None:
 
 def test_the_index_comes_first(tmp_path: Path) -> None:
     with closing(FileDisplay(f"{tmp_path}/out.mp4", rate=10)) as display:
-        for frame in stamped(3):
+        for frame in stamped(70):
             display.show(frame.pixels, frame.captured_ns)
     data = (tmp_path / "out.mp4").read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")

@@ -77,6 +77,13 @@ def close_politely(number: str) -> None:
     x11.XCloseDisplay(connection)
 
 
+def caught_signals() -> str:
+    """The mask of signals that this process, in Python or in C, has a handler for (proc_pid_status(5))."""
+    return next(
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("SigCgt")
+    )
+
+
 def shown(display: "window.WindowDisplay", expected: np.ndarray) -> bool:
     """Whether the screen looks like `expected`, scaled edges apart."""
 
@@ -174,8 +181,9 @@ def test_the_cursor_is_hidden() -> None:
 
 @pytest.mark.usefixtures("x11")
 def test_signals_stay_with_the_process() -> None:
-    handler = signal.getsignal(signal.SIGINT)
+    handler, caught = signal.getsignal(signal.SIGINT), caught_signals()
     with closing(window.WindowDisplay()) as display:
+        assert caught_signals() == caught
         with pytest.raises(KeyboardInterrupt):  # noqa: PT012 (the signal may come a moment later)
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(1)

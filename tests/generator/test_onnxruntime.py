@@ -1,6 +1,7 @@
 """ONNX Runtime's driver: the caller's memory, clear refusals, silence."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,12 +42,13 @@ def test_it_uses_the_cores_that_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     assert OnnxRuntimeGenerator(model=inverter()).description["threads"] == 1
 
 
-def test_a_model_that_is_not_packed_is_named_as_such() -> None:
+@pytest.mark.parametrize("size", [["batch", 16, 24, 3], [1, "height", 24, 3], [1, 16, 24, 4], [16, 24, 3]])
+def test_a_model_that_is_not_packed_is_named_as_such(size: list[int | str]) -> None:
     model = onnx.load_from_string(inverter())
-    shape = [onnx.helper.make_tensor_value_info("pixels", onnx.TensorProto.UINT8, ["batch", 16, 24, 3])]
+    shape = [onnx.helper.make_tensor_value_info("pixels", onnx.TensorProto.UINT8, size)]
     del model.graph.input[:]
     model.graph.input.extend(shape)
-    with pytest.raises(GeneratorError, match=r"no packed model.*'batch', 16, 24, 3.*edgegan pack"):
+    with pytest.raises(GeneratorError, match=rf"no packed model.*{re.escape(str(size))}.*edgegan pack"):
         OnnxRuntimeGenerator(model=model.SerializeToString())
 
 

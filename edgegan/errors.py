@@ -76,4 +76,6 @@ class TraceError(EdgeganError, OSError):
 
 def user_error_from_os_error(error: OSError, doing: str) -> UserError:
     """Say a file system's refusal (no such file, read-only, full disk) as a user's error."""
-    return UserError(f"{doing}: {error.strerror or error}", "check the path, its permissions and the free space")
+    return UserError(
+        f"{doing}: {error.strerror or error}", "check the path, its permissions and the free space"
+    )

@@ -17,7 +17,17 @@ from urllib.parse import parse_qsl, unquote
 
 from edgegan.errors import ConfigError, MissingDependency
 
-__all__ = ["CAMERAS", "DISPLAYS", "GENERATORS", "Size", "Uri", "check_uri", "did_you_mean", "open_driver", "options_of"]
+__all__ = [
+    "CAMERAS",
+    "DISPLAYS",
+    "GENERATORS",
+    "Size",
+    "Uri",
+    "check_uri",
+    "did_you_mean",
+    "open_driver",
+    "options_of",
+]
 
 Size = NewType("Size", tuple[int, int])
 """(height, width) in pixels. In a URI it is written width x height, `640x480`, as on a camera's box."""
@@ -51,7 +61,9 @@ class Uri:
         """Parse `scheme://path?option=value`; raises `ConfigError`."""
         scheme, separator, rest = text.partition("://")
         if not separator or not scheme:
-            raise ConfigError(f"'{text}' is no URI", "write it as scheme://path?option=value, e.g. file://clip.mp4")
+            raise ConfigError(
+                f"'{text}' is no URI", "write it as scheme://path?option=value, e.g. file://clip.mp4"
+            )
         path, _, query = rest.partition("?")
         pairs = parse_qsl(query, keep_blank_values=True)
         return cls(scheme, unquote(path), dict(pairs))
@@ -94,7 +106,9 @@ def options_from_uri(kind: str, constructor: Callable[..., Any], uri: Uri) -> di
     init = constructor.__init__ if inspect.isclass(constructor) else constructor
     hints = typing.get_type_hints(init)
     keyword_only = [
-        p.name for p in inspect.signature(init).parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY
+        p.name
+        for p in inspect.signature(init).parameters.values()
+        if p.kind is inspect.Parameter.KEYWORD_ONLY
     ]
     values = {}
     for name, text in uri.options.items():
@@ -152,6 +166,10 @@ _BOOLEANS |= {"0": False, "false": False, "no": False, "off": False}
 def size_from_text(what: str, text: str) -> Size:
     """`640x480` (width x height) to Size((480, 640))."""
     width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) <= 16384 and 0 < int(height) <= 16384):
-        raise ConfigError(f"{what} cannot be '{text}'", "use WIDTHxHEIGHT in pixels, at most 16384, e.g. 640x480")
+    if not (
+        width.isdecimal() and height.isdecimal() and 0 < int(width) <= 16384 and 0 < int(height) <= 16384
+    ):
+        raise ConfigError(
+            f"{what} cannot be '{text}'", "use WIDTHxHEIGHT in pixels, at most 16384, e.g. 640x480"
+        )
     return Size((int(height), int(width)))

@@ -127,7 +127,7 @@ def refusal(path: Path, kind: type[EdgeganError]) -> Iterator[None]:
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
         mend = (
-            "free some space; what was written so far stays there as .part"
+            "free some space; what was written before is still there"
             if full
             else "check the path, its permissions and the options"
         )

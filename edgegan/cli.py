@@ -280,9 +280,7 @@ def _run(args: argparse.Namespace) -> Outcome:
     from edgegan.report.text import run_text
 
     config = _effective(args)
-    level = "DEBUG" if args.verbose else config.log.level.upper()
-    logging.getLogger().setLevel(level)
-    os.environ["EDGEGAN_LOG_LEVEL"] = level  # for the worker, a process of its own
+    logging.getLogger().setLevel("DEBUG" if args.verbose else config.log.level.upper())
     summary = run(config)
     return summary, run_text(summary)
 

@@ -35,11 +35,13 @@ from edgegan.generator import Generator
 from edgegan.mailbox import Mailbox
 from edgegan.registry import CAMERAS, GENERATORS, Uri, open_driver
 
-__all__ = ["MESSAGE_BYTES", "WorkerTask", "main", "open_generator"]
+__all__ = ["LOG_LEVEL", "MESSAGE_BYTES", "WorkerTask", "main", "open_generator"]
 
 log = logging.getLogger(__name__)
 
 MESSAGE_BYTES = 65536
+LOG_LEVEL = "EDGEGAN_LOG_LEVEL"
+"""The environment's variable through which the daemon tells a worker how much to log."""
 _POLL_S = 0.2
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -108,7 +110,7 @@ def main() -> int:
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the daemon decides
     logging.basicConfig(
-        level=os.environ.get("EDGEGAN_LOG_LEVEL", "INFO"), format="%(levelname)s worker: %(message)s"
+        level=os.environ.get(LOG_LEVEL, "INFO"), format="%(levelname)s worker: %(message)s"
     )
     cv2.setNumThreads(
         1

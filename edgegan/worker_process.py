@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import os
 import selectors
 import signal
@@ -12,7 +13,7 @@ import time
 from typing import Any
 
 from edgegan.exchange import Reader
-from edgegan.worker import MESSAGE_BYTES, WorkerTask
+from edgegan.worker import LOG_LEVEL, MESSAGE_BYTES, WorkerTask
 
 __all__ = ["WorkerProcess"]
 
@@ -35,6 +36,7 @@ class WorkerProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "edgegan.worker", str(child.fileno())],
                 stdin=subprocess.DEVNULL,
+                env={**os.environ, LOG_LEVEL: logging.getLevelName(logging.getLogger().getEffectiveLevel())},
                 pass_fds=(child.fileno(), *fds),
                 start_new_session=True,  # Ctrl-C in a terminal is the daemon's to handle
             )

@@ -15,6 +15,7 @@ from edgegan.display import screen_present
 from edgegan.display.scaling import Fit
 from edgegan.errors import DisplayError, MissingDependency
 from edgegan.frame import Pixels
+from edgegan.framing import fitted
 from edgegan.registry import Size
 
 try:
@@ -49,7 +50,8 @@ _GL_RENDERER = 0x1F01
 class WindowDisplay:
     """Shows pictures in a window that a person can resize, make full screen and close.
 
-    size: (height, width) to begin with; default: a square of three quarters of the screen's height.
+    size: (height, width) to begin with; default: the first picture's proportions, as large as fits into three
+    quarters of the screen.
     """
 
     poll_interval_s: float | None = 0.02
@@ -78,6 +80,7 @@ class WindowDisplay:
         self._fit, self._picture_size = fit, (0, 0)
         try:
             self._windowed_size = size or (_screen_area().h * 3 // 4,) * 2
+            self._size_is_given = size is not None or fullscreen
             self._window = _new_window(self._windowed_size, title)
             self._renderer, self._vsync = _new_renderer(self._window)
         except DisplayError:
@@ -98,6 +101,7 @@ class WindowDisplay:
             self._texture = sdl2.SDL_CreateTexture(self._renderer, kind, access, width, height)
             _check(self._texture, f"hold a picture of {width} x {height}")
             self._picture_size = (height, width)
+            self._adopt_proportions()
         sdl2.SDL_UpdateTexture(self._texture, None, pixels.ctypes.data, pixels.strides[0])
         self._present()
         return time.monotonic_ns()
@@ -149,6 +153,16 @@ class WindowDisplay:
         scale = min(scales) if self._fit == "contain" else max(scales)
         shown = (round(self._picture_size[1] * scale), round(self._picture_size[0] * scale))
         return sdl2.SDL_Rect((width.value - shown[0]) // 2, (height.value - shown[1]) // 2, *shown)
+
+    def _adopt_proportions(self) -> None:
+        """Give the window the shape of the first picture, unless somebody said how large it is to be."""
+        if self._size_is_given:
+            return
+        self._size_is_given = True
+        area = _screen_area(max(0, sdl2.SDL_GetWindowDisplayIndex(self._window)))
+        self._windowed_size = fitted(self._picture_size, (area.h * 3 // 4, area.w * 3 // 4))
+        sdl2.SDL_SetWindowSize(self._window, *self._windowed_size[::-1])
+        sdl2.SDL_SetWindowPosition(self._window, *[sdl2.SDL_WINDOWPOS_CENTERED] * 2)
 
     def _drop_texture(self) -> None:
         if self._texture is not None:

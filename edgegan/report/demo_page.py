@@ -111,27 +111,30 @@ def _number(value: float | None, digits: int) -> str:
 
 def _pairs(rows: npt.NDArray[np.int64], video: Path, clip: Path) -> Iterator[tuple[Pixels, Pixels]]:
     """Pictures of the clip and what was made of them; the trace's sequence numbers say which belong together."""
-    with closing(_Clip(clip)) as before, closing(_Clip(video)) as after:
-        for share in range(1, 2 * _PAIRS, 2):
-            index = len(rows) * share // (2 * _PAIRS)
-            if index < len(rows) and before.count:
-                left, right = before.picture(int(rows[index, 0]) % before.count), after.picture(index)
-                if left is not None and right is not None:
-                    yield left, right
+    shown = sorted({len(rows) * share // (2 * _PAIRS) for share in range(1, 2 * _PAIRS, 2)})
+    after, _ = pictures_of_clip(video, shown)
+    _, length = pictures_of_clip(clip, [])
+    numbers = {index: int(rows[index, 0]) % length for index in after}
+    before, _ = pictures_of_clip(clip, list(numbers.values()))
+    for index in shown:
+        if index in after:
+            yield before[numbers[index]], after[index]
 
 
-class _Clip:
-    def __init__(self, path: Path) -> None:
-        self._capture = cv2.VideoCapture(str(path))
-        self.count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+def pictures_of_clip(path: Path, wanted: list[int]) -> tuple[dict[int, Pixels], int]:
+    """The wanted pictures of a clip by number, and how many there are.
 
-    def picture(self, index: int) -> Pixels | None:
-        self._capture.set(cv2.CAP_PROP_POS_FRAMES, index)
-        found, pixels = self._capture.read()
-        return np.asarray(pixels, np.uint8) if found else None
-
-    def close(self) -> None:
-        self._capture.release()
+    Reads from the start: seeking goes by time, and misses in a clip of variable frame rate.
+    """
+    capture = cv2.VideoCapture(str(path))
+    pictures: dict[int, Pixels] = {}
+    count = 0
+    while capture.grab():
+        if count in wanted:
+            pictures[count] = np.asarray(capture.retrieve()[1], np.uint8)
+        count += 1
+    capture.release()
+    return pictures, count
 
 
 def _pair(before: Pixels, after: Pixels) -> str:

@@ -109,9 +109,7 @@ def main() -> int:
     """Entry point of the process: argument 1 is the descriptor of the control socket."""
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the daemon decides
-    logging.basicConfig(
-        level=os.environ.get(LOG_LEVEL, "INFO"), format="%(levelname)s worker: %(message)s"
-    )
+    logging.basicConfig(level=os.environ.get(LOG_LEVEL, "INFO"), format="%(levelname)s worker: %(message)s")
     cv2.setNumThreads(
         1
     )  # the generator needs the cores (RUNTIMES: two threads lost 11 % in a loop with inference)

@@ -63,6 +63,7 @@ class WorkerSettings(Settings):
     """How patient the daemon is with the process that owns camera and generator."""
 
     start_timeout_seconds: Seconds = 30.0
+    frame_timeout_seconds: Seconds = 10.0
     restart_backoff_seconds: Seconds = 0.5
     restart_backoff_limit_seconds: Seconds = 30.0
     stop_timeout_seconds: Seconds = 0.5

@@ -10,6 +10,8 @@ A driver must
   - raise `CameraTimeout` when nothing came in time (may be called again), `EndOfStream` after the last
     frame, `CameraError` when it is broken (will be closed);
   - say in `live` whether time passes without it (True: newest frame wins; False: read on demand, none lost);
+  - where `live` is False, move on in `skip(count)` as if that many pictures had been read, at a fraction of the
+    cost: so a new worker goes on behind the last picture that was shown;
   - have an idempotent `close()`.
 A driver may
   - say its frame rate in `rate_hertz` (None: not known), and what it negotiated in `description`.
@@ -32,6 +34,13 @@ class Camera(Protocol):
 
     def read(self, timeout_s: float) -> Frame:
         """Next frame; raises `CameraTimeout`, `EndOfStream` or `CameraError`."""
+        ...
+
+    def skip(self, count: int) -> None:
+        """Leave out `count` pictures; `sequence` counts them. Past the end, `read` says `EndOfStream`.
+
+        Time moves a live camera on by itself, so that nobody asks this of one. Raises `CameraError`.
+        """
         ...
 
     def close(self) -> None:

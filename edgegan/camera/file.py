@@ -64,6 +64,21 @@ class FileCamera:
         self._pixels, self._index = None, self._index + 1
         return frame
 
+    def skip(self, count: int) -> None:
+        """Leave out `count` pictures without converting them; of a loop, whole rounds are only counted."""
+        target = self._index + count
+        begun: int | None = None
+        while self._index < target:
+            if self._pixels is not None or self._source.skip():
+                self._pixels, self._index = None, self._index + 1
+            elif not self._loop:
+                return
+            else:
+                self._rewind()
+                if begun is not None:
+                    self._index = target - (target - self._index) % self._length(self._index - begun)
+                begun = self._index
+
     def close(self) -> None:
         """Close the file."""
         self._source.close()
@@ -85,8 +100,16 @@ class FileCamera:
             self._rewind()
             pixels = self._source.next()
         if pixels is None:
-            raise CameraError(f"{self._source.name} cannot be read a second time", "convert it to MP4")
+            raise self._unrepeatable()
         return self._framing(pixels) if self._framing else pixels
+
+    def _length(self, counted: int) -> int:
+        if not counted:
+            raise self._unrepeatable()
+        return counted
+
+    def _unrepeatable(self) -> CameraError:
+        return CameraError(f"{self._source.name} cannot be read a second time", "convert it to MP4")
 
     def _rewind(self) -> None:
         self._source.check_complete()

@@ -88,6 +88,10 @@ class PatternCamera:
         self._index += 1
         return frame
 
+    def skip(self, count: int) -> None:
+        """Leave out `count` pictures: the next one is drawn as if they had been."""
+        self._index += count
+
     def close(self) -> None:
         """Nothing to let go of."""
 

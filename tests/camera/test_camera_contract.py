@@ -92,6 +92,18 @@ def test_at_real_a_time_out_can_be_tried_again(opened: Opener) -> None:
         assert camera.read(1.0).sequence == 1
 
 
+def test_what_is_skipped_is_counted_and_the_rest_is_as_if_it_had_been_read(opened: Opener) -> None:
+    with closing(opened("pace=max")) as camera, closing(opened("pace=max")) as reader:
+        for count in (0, 3, 40, 1):
+            camera.skip(count)
+            for _ in range(count):
+                reader.read(1.0)
+            skipped, read = camera.read(1.0), reader.read(1.0)
+            assert skipped.sequence == read.sequence
+            if "pattern" not in camera.description:  # its stamp says when it was read
+                np.testing.assert_array_equal(skipped.pixels, read.pixels)
+
+
 def test_closing_twice_is_harmless(opened: Opener) -> None:
     camera = opened("pace=max")
     camera.read(1.0)

@@ -63,6 +63,26 @@ def test_skipping_goes_on_over_the_end_of_a_loop(clip: Path) -> None:
     assert number_in(frame.pixels) == frame.sequence % CLIP_LENGTH
 
 
+def test_skipping_on_demand_ends_where_reading_would(clip: Path) -> None:
+    camera = FileCamera(str(clip), pace="max")
+    camera.skip(CLIP_LENGTH - 1)
+    assert number_in(camera.read(1.0).pixels) == CLIP_LENGTH - 1
+    camera.skip(5)
+    with pytest.raises(EndOfStream):
+        camera.read(1.0)
+
+
+def test_hours_of_a_loop_are_skipped_at_once(clip: Path) -> None:
+    camera = FileCamera(str(clip), pace="max", loop=True)
+    camera.read(1.0)
+    started = time.monotonic()
+    camera.skip(10**9)
+    frame = camera.read(1.0)
+    assert time.monotonic() - started < 5
+    assert frame.sequence == 10**9 + 1
+    assert number_in(frame.pixels) == frame.sequence % CLIP_LENGTH
+
+
 def test_a_late_reader_of_photos_gets_the_picture_that_is_due(photos: Path) -> None:
     camera = FileCamera(str(photos), loop=True, rate=100)
     for _ in range(5):

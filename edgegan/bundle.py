@@ -14,14 +14,17 @@ The daemon imports this module, so it needs the standard library alone.
 import ctypes
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
+import stat
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 from uuid import uuid4
 
@@ -135,6 +138,10 @@ class Bundle:
         for precision in self.precisions:
             if self._file_of(precision) not in files:
                 raise ValueError(f"it has no hash for the model '{precision}'")
+            _check_figures(precision, self.manifest["models"][precision])
+        assumptions = self.manifest.get("assumptions", [])
+        if not isinstance(assumptions, list) or not all(isinstance(one, str) for one in assumptions):
+            raise ValueError(f"assumptions is {assumptions!r}, no list of texts")
         missing = sorted(set(files) - _names_in(self.path))
         if missing:
             raise BundleError(f"bundle '{self.path}' lacks {', '.join(missing)}", _MAKE_AGAIN)
@@ -210,9 +217,30 @@ def _size_of(pixels: Mapping[str, Any]) -> tuple[int, int]:
     return height, width
 
 
+def _check_figures(precision: str, model: Mapping[str, Any]) -> None:
+    """Raise ValueError for figures that are none; each may also be null or absent."""
+    counts = {name: model.get(name) for name in ("bytes", "macs", "params")}
+    quality = model.get("quality")
+    if not isinstance(quality, (dict, NoneType)):
+        raise ValueError(f"quality of the model '{precision}' is {quality!r}")
+    ratios = {name: quality.get(name) for name in ("psnr_db", "psnr_worst_db", "ssim")} if quality else {}
+    ratios["macs_int8_share"] = model.get("macs_int8_share")
+    for name, value in {**counts, **ratios}.items():
+        kinds = (int,) if name in counts else (int, float)
+        if value is not None and (type(value) not in kinds or not abs(value) < 2**63):
+            raise ValueError(f"{name} of the model '{precision}' is {value!r}")
+
+
+def _number(text: str) -> float:
+    """JSON has no NaN and no infinity; Python's reader lets them pass, also as 1e999."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text} is no number")
+    return value
+
+
 def _parsed(path: Path, text: bytes) -> dict[str, Any]:
     with _damaged(path):
-        manifest = json.loads(text)
+        manifest = json.loads(text, parse_float=_number, parse_constant=_number)
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise BundleError(
                 f"'{path}' is no bundle of edgegan", "make one: edgegan pack MODEL.onnx -o BUNDLE"
@@ -258,17 +286,25 @@ def _read(path: Path, name: str, most_bytes: int) -> bytes:
     except (OSError, RuntimeError, NotImplementedError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BundleError(
-            f"cannot read '{name}' of bundle '{path}': {reason}", "check its permissions"
+            f"cannot read '{name}' of bundle '{path}': {reason}", "check the path and its permissions"
         ) from error
 
 
 def _read_from_folder(path: Path, most_bytes: int) -> bytes:
+    _check_regular(path)
     if path.stat().st_size > most_bytes:
         raise OSError(f"it is larger than {most_bytes} bytes")
     return path.read_bytes()
 
 
+def _check_regular(path: Path) -> None:
+    """A pipe would block, a device may never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("it is no file but a pipe or a device")
+
+
 def _read_member(path: Path, name: str, most_bytes: int) -> bytes:
+    _check_regular(path)
     with zipfile.ZipFile(path) as archive:
         member = archive.getinfo(name)
         if member.compress_type != zipfile.ZIP_STORED or member.file_size > most_bytes:

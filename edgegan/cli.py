@@ -5,6 +5,7 @@ needs is imported in its handler, so that `edgegan --help` costs nothing.
 """
 
 import argparse
+import errno
 import json
 import logging
 import os
@@ -12,14 +13,22 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from edgegan import __version__
 from edgegan.errors import ConfigError, EdgeganError, MissingDependency, UserError
-from edgegan.registry import CAMERAS, DISPLAYS, GENERATORS, Uri, check_uri, did_you_mean
+from edgegan.registry import (
+    CAMERAS,
+    DISPLAYS,
+    GENERATORS,
+    Uri,
+    check_uri,
+    did_you_mean,
+    path_from_text,
+)
 
 if TYPE_CHECKING:
     from edgegan.config import Config
@@ -43,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 2 a user's mistake, 1 a failure, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in arguments
+    _fill_closed_streams()
     try:
         args = _parse(arguments)
         logging.basicConfig(
@@ -51,41 +61,81 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         with _stdout_kept_clean():
             data, text = args.handler(args)
-        print(json.dumps(data, indent=2, default=str, allow_nan=False) if as_json else text, flush=True)
+        _print_result(json.dumps(data, indent=2, default=str, allow_nan=False) if as_json else text)
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), 1
-        )  # else the interpreter complains when it flushes at the end
         return _BROKEN_PIPE
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         return _failed(error, as_json, verbose="-v" in arguments or "--verbose" in arguments)
     return 0
 
 
-def _failed(error: Exception, as_json: bool, verbose: bool) -> int:
+def _failed(error: BaseException, as_json: bool, verbose: bool) -> int:
     """Say what went wrong: in one line if it was foreseen, with the traceback if it was not."""
+    foreseen = isinstance(error, (EdgeganError, KeyboardInterrupt))
     if isinstance(error, EdgeganError):
         code, message, mend = error.exit_code, error.message, error.mend
+    elif isinstance(error, KeyboardInterrupt):
+        code, message, mend = _INTERRUPTED, "interrupted", ""
     else:
-        code, message, mend = (
-            1,
-            f"{type(error).__name__}: {error}",
-            "a bug: please report it with the traceback",
-        )
-    if verbose or not isinstance(error, EdgeganError):
-        traceback.print_exception(error)
-    print(f"edgegan: error: {message}" + (f": {mend}" if mend else ""), file=sys.stderr)
+        code, message = 1, f"{type(error).__name__}: {error}"
+        mend = "a bug: please report it with the traceback"
+    line = f"edgegan: error: {message}" + (f": {mend}" if mend else "")
+    trace = "".join(traceback.format_exception(error)) if verbose or not foreseen else ""
+    with suppress(OSError):
+        _write(f"{trace}{line}\n", sys.stderr, 2)
     if as_json:
-        print(json.dumps({"error": {"message": message, "mend": mend}}, indent=2), flush=True)
+        with suppress(OSError):  # the exit code is left to say it
+            _write(json.dumps({"error": {"message": message, "mend": mend}}, indent=2) + "\n", sys.stdout, 1)
     return code
+
+
+# -- Standard output and standard error
+
+
+def _print_result(text: str, end: str = "\n") -> None:
+    """Raises `BrokenPipeError` where the reader has gone, `EdgeganError` where the result cannot be written."""
+    try:
+        _write(text + end, sys.stdout, 1)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise EdgeganError(
+            f"the result cannot be written to standard output: {error.strerror or error}",
+            "send it to a file in a place with free space",
+        ) from error
+
+
+def _write(text: str, stream: TextIO | None, descriptor: int) -> None:
+    """Write at once; what the stream's encoding lacks is escaped. Raises `OSError`: closed, full, reader gone."""
+    if stream is None:
+        raise OSError(errno.EBADF, "it is closed")
+    encoding = stream.encoding or "utf-8"
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)  # else the interpreter tries again at the end, and complains
+        os.dup2(null, descriptor)
+        os.close(null)
+        raise
+
+
+def _fill_closed_streams() -> None:
+    """A stream that the caller has closed (`>&-`) would lend its number to the next file that is opened."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
 @contextmanager
 def _stdout_kept_clean() -> Iterator[None]:
     """Whatever a library or a child process prints goes to stderr: stdout is for the result."""
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
     try:
@@ -100,13 +150,17 @@ def _stdout_kept_clean() -> Iterator[None]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, with errors in our form; an abbreviated option is a misspelt one."""
+    """argparse, with errors and output in our form; an abbreviated option is a misspelt one."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(message, f"see {self.prog} --help")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """argparse's own loses what cannot be written. `--help` and `--version` come through here."""
+        _print_result(message, end="")
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -129,12 +183,15 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     common = _Parser(add_help=False)
-    common.add_argument("--json", action="store_true", help="print the result as JSON")
+    common.add_argument(
+        "--json", action="store_true", default=argparse.SUPPRESS, help="print the result as JSON"
+    )
     common.add_argument(
         "-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help="log everything"
     )
     parser = _Parser(prog="edgegan", description="Run compressed GAN generators live on small boards.")
     parser.add_argument("--version", action="version", version=f"edgegan {__version__}")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="log everything, and tracebacks of errors"
     )
@@ -156,6 +213,19 @@ def _joined_ranges(arguments: list[str]) -> list[str]:
         else:
             joined.append(argument)
     return joined
+
+
+def _path(text: str) -> Path:
+    try:
+        return path_from_text(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error  # else argparse leaves out why
+
+
+def _path_text(text: str) -> str:
+    """For what is read again as a value of the configuration, which expands `~`; there, empty means none."""
+    _path(text)
+    return text
 
 
 def _height_and_width(text: str) -> tuple[int, int]:
@@ -183,7 +253,7 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=_path,
         default=Path("edgegan-demo"),
         metavar="DIR",
         help="folder of results (default: %(default)s)",
@@ -204,10 +274,10 @@ def _demo(args: argparse.Namespace) -> Outcome:
 
 def _pack_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "model", nargs="?", type=Path, metavar="MODEL.onnx", help="the generator, unless the recipe names it"
+        "model", nargs="?", type=_path, metavar="MODEL.onnx", help="the generator, unless the recipe names it"
     )
     parser.add_argument(
-        "--recipe", type=Path, metavar="R.yaml", help="these options in a file; those given here go first"
+        "--recipe", type=_path, metavar="R.yaml", help="these options in a file; those given here go first"
     )
     parser.add_argument("--name", help="name of the bundle (default: the model's)")
     parser.add_argument(
@@ -217,9 +287,9 @@ def _pack_arguments(parser: argparse.ArgumentParser) -> None:
         "--input-range", type=_range, metavar="A,B", help="what black and white are to the generator"
     )
     parser.add_argument("--output-range", type=_range, metavar="A,B", help="what it means by black and white")
-    parser.add_argument("--pictures", type=Path, metavar="DIR", help="photos to compare the packed model on")
+    parser.add_argument("--pictures", type=_path, metavar="DIR", help="photos to compare the packed model on")
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="BUNDLE", help="where to write it"
+        "-o", "--output", type=_path, required=True, metavar="BUNDLE", help="where to write it"
     )
 
 
@@ -241,7 +311,7 @@ def _pack(args: argparse.Namespace) -> Outcome:
 
 
 def _inspect_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("bundle", type=_path, metavar="BUNDLE")
 
 
 def _inspect(args: argparse.Namespace) -> Outcome:
@@ -254,9 +324,11 @@ def _inspect(args: argparse.Namespace) -> Outcome:
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "config", nargs="?", type=Path, metavar="CONFIG.yaml", help="see edgegan config --template"
+        "config", nargs="?", type=_path, metavar="CONFIG.yaml", help="see edgegan config --template"
     )
-    parser.add_argument("--bundle", metavar="B", help="the generator (default: the shipped one)")
+    parser.add_argument(
+        "--bundle", type=_path_text, metavar="B", help="the generator (default: the shipped one)"
+    )
     parser.add_argument(
         "--generator", metavar="URI", help="a driver instead of a bundle, e.g. passthrough://"
     )
@@ -272,7 +344,7 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of the generator")
     parser.add_argument("--frames", type=int, metavar="N", help="stop after so many shown frames")
     parser.add_argument("--seconds", type=float, metavar="S", help="stop after so long")
-    parser.add_argument("--trace", metavar="FILE", help="write the trace there")
+    parser.add_argument("--trace", type=_path_text, metavar="FILE", help="write the trace there")
 
 
 def _run(args: argparse.Namespace) -> Outcome:
@@ -286,7 +358,7 @@ def _run(args: argparse.Namespace) -> Outcome:
 
 
 def _bench_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", nargs="?", type=Path, metavar="BUNDLE", help="default: the shipped one")
+    parser.add_argument("bundle", nargs="?", type=_path, metavar="BUNDLE", help="default: the shipped one")
     parser.add_argument("--runtime", default="auto", help="default: %(default)s")
     parser.add_argument("--precision", default="auto", help="default: %(default)s")
     parser.add_argument(
@@ -297,12 +369,13 @@ def _bench_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _bench(args: argparse.Namespace) -> Outcome:
     from edgegan.bench import bench
-    from edgegan.report.text import bench_text
+    from edgegan.report.text import ProgressBar, bench_text
 
     names = ("runtime", "precision", "seconds", "threads")
     options = {name: getattr(args, name) for name in names}
     _config_from(options)
-    result = bench(args.bundle, **options)
+    with ProgressBar(sys.stderr) as progress:
+        result = bench(args.bundle, **options, progress=progress)
     return result, bench_text(result)
 
 
@@ -332,7 +405,7 @@ def _trace_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action", type=_one_of("summary"), metavar="summary", help="what the frames of a run took"
     )
-    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("file", type=_path, metavar="FILE")
 
 
 def _trace(args: argparse.Namespace) -> Outcome:
@@ -365,12 +438,16 @@ def _config_from(given: dict[str, Any], path: Path | None = None) -> "Config":
 
 def _check_uris(config: "Config") -> None:
     """The options of each URI too; where a driver's library is absent, say so and go on."""
+    from edgegan.framing import split_framing
+
     uris = [("display", DISPLAYS, text) for text in config.displays]
     uris += [("camera", CAMERAS, config.camera), ("generator", GENERATORS, config.generator)]
     for kind, drivers, text in uris:
+        if not text:
+            continue
         try:
-            if text:
-                check_uri(kind, drivers, Uri.parse(text))
+            uri = Uri.parse(text)
+            check_uri(kind, drivers, split_framing(uri)[0] if kind == "camera" else uri)
         except MissingDependency as error:
             log.warning("%s", error)
         except ConfigError as error:

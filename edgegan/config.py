@@ -6,7 +6,8 @@ mistake. This module loads nothing but pydantic and yaml, because the daemon imp
 
 import json
 import re
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -15,7 +16,16 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgegan.errors import ConfigError
-from edgegan.registry import CAMERAS, DISPLAYS, GENERATORS, Uri, did_you_mean
+from edgegan.registry import (
+    CAMERAS,
+    DISPLAYS,
+    GENERATORS,
+    Uri,
+    check_generator_uri,
+    check_unicode,
+    did_you_mean,
+    path_from_text,
+)
 
 __all__ = ["Config", "Settings", "load_config", "load_yaml_model"]
 
@@ -23,7 +33,9 @@ M = TypeVar("M", bound=BaseModel)
 Location = tuple[str | int, ...]
 """Where a value lies: keys and indices from the root, as pydantic's `loc`."""
 
+_MOST_BYTES = 4 << 20
 _MOST_NODES = 10_000  # aliases can make a short file endless
+_TEN_YEARS_SECONDS = 10 * 365 * 86_400
 
 
 class Settings(BaseModel):
@@ -38,24 +50,41 @@ def _known_scheme(kind: str, drivers: Mapping[str, str], *, or_empty: bool = Fal
     def check(text: str) -> str:
         if or_empty and not text:
             return text
-        scheme = Uri.parse(text).scheme
-        if scheme not in drivers:
-            raise ConfigError(f"there is no {kind} driver '{scheme}'", did_you_mean(scheme, drivers))
+        uri = Uri.parse(text)
+        if uri.scheme not in drivers:
+            raise ConfigError(f"there is no {kind} driver '{uri.scheme}'", did_you_mean(uri.scheme, drivers))
+        if drivers is GENERATORS:
+            check_generator_uri(uri)
+        if uri.scheme == "file" and uri.path:
+            path_from_text(uri.path)
         return text
 
     return AfterValidator(check)
 
 
+def _path_or_nothing(text: str) -> str:
+    """The text of a path, with its `~` replaced by the home folder it stands for."""
+    path = path_from_text(text) if text else None
+    return str(path) if path and text.startswith("~") else text
+
+
+def _file_of_sqlite(text: str) -> str:
+    if text and str(Path(text)) == ":memory:":
+        raise ConfigError("SQLite keeps ':memory:' in memory and writes no file", "give another name")
+    return text
+
+
 CameraUri = Annotated[str, _known_scheme("camera", CAMERAS, or_empty=True)]
 GeneratorUri = Annotated[str, _known_scheme("generator", GENERATORS, or_empty=True)]
 DisplayUri = Annotated[str, _known_scheme("display", DISPLAYS)]
+PathText = Annotated[str, AfterValidator(_path_or_nothing)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
 class TraceSettings(Settings):
     """Where the trace goes (empty: nowhere), and how much of it a power cut may cost."""
 
-    file: str = ""
+    file: Annotated[PathText, AfterValidator(_file_of_sqlite)] = ""
     flush_seconds: Seconds = 2.0
 
 
@@ -63,7 +92,7 @@ class WorkerSettings(Settings):
     """How patient the daemon is with the process that owns camera and generator."""
 
     start_timeout_seconds: Seconds = 30.0
-    frame_timeout_seconds: Seconds = 10.0
+    frame_timeout_seconds: Seconds = 30.0
     restart_backoff_seconds: Seconds = 0.5
     restart_backoff_limit_seconds: Seconds = 30.0
     stop_timeout_seconds: Seconds = 0.5
@@ -89,27 +118,40 @@ class Config(Settings):
     """What runs. Each key is described where people look for it: deploy/default.yaml."""
 
     camera: CameraUri = ""
-    bundle: str = ""
+    bundle: PathText = ""
     generator: GeneratorUri = ""
     runtime: Literal["auto", "onnxruntime"] = "auto"
     precision: Literal["auto", "fp32"] = "auto"
     displays: tuple[DisplayUri, ...] = Field(default=("window://",), min_length=1)
     frames: Annotated[int, Field(ge=1)] | None = None
-    seconds: Annotated[float, Field(gt=0)] | None = None
+    seconds: Annotated[float, Field(gt=0, le=_TEN_YEARS_SECONDS)] | None = None
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     trace: TraceSettings = TraceSettings()
     worker: WorkerSettings = WorkerSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _one_thing_draws(self) -> "Config":
+        if self.bundle and self.generator:
+            raise ConfigError(
+                f"both the bundle '{self.bundle}' and the generator '{self.generator}' are given",
+                "leave one out: a generator takes the place of a bundle",
+            )
+        return self
 
 
 def load_config(path: Path | None, overrides: Mapping[str, Any]) -> Config:
     """The file's configuration (None: the defaults), with `overrides` laid over it.
 
     overrides: value by key, inner keys with dots: `{"trace.file": "run.trace", "displays": ["null://"]}`.
+        A bundle there takes the place of the file's generator, and the other way round.
     Raises `ConfigError`. Relative paths mean the working directory, in the file as on the command line.
     """
     config = Config() if path is None else load_yaml_model(path, Config)
     data = config.model_dump(mode="json")
+    for given, other in (("bundle", "generator"), ("generator", "bundle")):
+        if overrides.get(given):
+            data[other] = ""
     for dotted, value in overrides.items():
         *parents, key = dotted.split(".")
         inner = data
@@ -147,7 +189,7 @@ class _Document:
     def read(cls, path: Path) -> "_Document":
         document = cls(path)
         try:
-            loader = yaml.SafeLoader(path.read_bytes().decode("utf-8-sig"))
+            loader = yaml.SafeLoader(_content(path).decode("utf-8-sig"))
             root = loader.get_single_node()
             if root is not None:
                 document._walk(root, (), root.start_mark.line + 1)
@@ -195,6 +237,16 @@ class _Document:
             self._walk(value, inner, line)
 
 
+def _content(path: Path) -> bytes:
+    """Raises `OSError`, and `ConfigError` for what would block, or never end, or is too long to be meant."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) and not path.is_dir():
+        raise ConfigError(f"{path} is no file but a pipe or a device", "write it to a file first")
+    if found.st_size > _MOST_BYTES:
+        raise ConfigError(f"{path} has {found.st_size} bytes", "is it the right file?")
+    return path.read_bytes()
+
+
 def _broken(path: Path, error: yaml.YAMLError) -> ConfigError:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
@@ -204,15 +256,36 @@ def _broken(path: Path, error: yaml.YAMLError) -> ConfigError:
 
 def _validate(model: type[M], document: _Document) -> M:
     """Validate as JSON, where strict means strict types but a list may still become a tuple."""
-    validated, mistakes = None, document.mistakes
+    validated = None
+    mistakes = document.mistakes + [document.mistake(*one) for one in _not_unicode(document.data)]
     try:
-        validated = model.model_validate_json(json.dumps(document.data, default=str), strict=True)
+        data = json.dumps(document.data, default=str, ensure_ascii=False).encode("utf-8", "replace")
+        validated = model.model_validate_json(data, strict=True)
     except ValidationError as error:
-        found = ((e["loc"], *_in_our_words(model, e)) for e in error.errors(include_url=False))
+        found = ((e["loc"], *_in_our_words(model, e)) for e in _without_echoes(error))
         mistakes = mistakes + [document.mistake(*one) for one in found]
     if validated is None or mistakes:
         raise _all_at_once(str(document.path or "what was given"), mistakes)
     return validated
+
+
+def _not_unicode(data: Any, location: Location = ()) -> Iterator[tuple[Location, str, str]]:
+    """Location, message and mend of each text that has no UTF-8; JSON, and with it pydantic, refuses those."""
+    if isinstance(data, str):
+        try:
+            check_unicode(data)
+        except ConfigError as error:
+            yield location, error.message, error.mend
+    elif isinstance(data, (list, tuple, dict)):
+        for key, value in data.items() if isinstance(data, dict) else enumerate(data):
+            yield from _not_unicode(value, (*location, key))
+
+
+def _without_echoes(error: ValidationError) -> list[Any]:
+    """pydantic counts what was valid: a list's one item that is wrong also makes the list too short."""
+    errors = error.errors(include_url=False)
+    around = {e["loc"][:length] for e in errors for length in range(len(e["loc"]))}
+    return [e for e in errors if e["type"] != "too_short" or e["loc"] not in around]
 
 
 def _all_at_once(where: str, mistakes: list[_Mistake]) -> ConfigError:

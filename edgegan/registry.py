@@ -11,6 +11,7 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, NewType, Union
 from urllib.parse import parse_qsl, unquote
@@ -23,10 +24,13 @@ __all__ = [
     "GENERATORS",
     "Size",
     "Uri",
+    "check_generator_uri",
+    "check_unicode",
     "check_uri",
     "did_you_mean",
     "open_driver",
     "options_of",
+    "path_from_text",
 ]
 
 Size = NewType("Size", tuple[int, int])
@@ -45,6 +49,8 @@ DISPLAYS: Mapping[str, str] = {
     "null": "edgegan.display.null:NullDisplay",
     "window": "edgegan.display.window:WindowDisplay",
 }
+_NEED_NO_MODEL = ("passthrough",)
+_RENAME = "rename the file"
 _EXTRA_OF_MODULE = {"sdl2": "window", "onnxruntime": "", "av": "", "cv2": ""}
 
 
@@ -66,7 +72,10 @@ class Uri:
             )
         path, _, query = rest.partition("?")
         pairs = parse_qsl(query, keep_blank_values=True)
-        return cls(scheme, unquote(path), dict(pairs))
+        try:
+            return cls(scheme, unquote(path, errors="strict"), dict(pairs))
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"what '{text}' names with '%' is not valid UTF-8", _RENAME) from error
 
     def without(self, *names: str) -> "Uri":
         """The same URI less some options."""
@@ -92,6 +101,15 @@ def open_driver(kind: str, drivers: Mapping[str, str], uri: Uri, **extra: Any) -
 def check_uri(kind: str, drivers: Mapping[str, str], uri: Uri) -> None:
     """Raise `ConfigError` for an unknown driver or a wrong option, without opening anything."""
     options_from_uri(kind, _load(kind, drivers, uri.scheme), uri)
+
+
+def check_generator_uri(uri: Uri) -> None:
+    """Raise `ConfigError` for a generator that draws nothing without a model: its place is a bundle."""
+    if uri.scheme in GENERATORS and uri.scheme not in _NEED_NO_MODEL:
+        raise ConfigError(
+            f"the generator '{uri.scheme}://' needs a model",
+            f"give its bundle with --bundle and --runtime {uri.scheme}",
+        )
 
 
 def options_of(kind: str, drivers: Mapping[str, str], uri: Uri) -> dict[str, Any]:
@@ -173,3 +191,33 @@ def size_from_text(what: str, text: str) -> Size:
             f"{what} cannot be '{text}'", "use WIDTHxHEIGHT in pixels, at most 16384, e.g. 640x480"
         )
     return Size((int(height), int(width)))
+
+
+def path_from_text(text: str) -> Path:
+    """A path as a person writes it, in a file or on the command line: `~` at its front is the home folder.
+
+    Raises `ConfigError` for what no file can be called.
+    """
+    if not text:
+        raise ConfigError("a path cannot be empty", "name a file or a folder")
+    if "\0" in text:
+        raise ConfigError(f"the path {text!r} holds a zero byte", "leave it out")
+    check_unicode(text)
+    if not text.startswith("~"):
+        return Path(text)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        user = text.partition("/")[0]
+        raise ConfigError(
+            f"there is no home folder '{user}' for '{text}'", f"check the name, or write './{user}'"
+        ) from error
+
+
+def check_unicode(text: str) -> None:
+    """Raise `ConfigError` for text that has no UTF-8: a file's name in Latin-1, as it comes from a shell."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        shown = text.encode("utf-8", "backslashreplace").decode()
+        raise ConfigError(f"'{shown}' is not valid UTF-8", _RENAME) from error

@@ -64,6 +64,7 @@ class ProgressBar:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._drawn = ""
 
     def __enter__(self) -> Callable[[str, float], None] | None:
         """The function to call with (what is done now, share 0..1); None where nobody would see it."""
@@ -78,7 +79,10 @@ class ProgressBar:
     def _draw(self, what: str, share: float) -> None:
         full = round(_BAR * min(max(share, 0.0), 1.0))
         bar = "#" * full + "." * (_BAR - full)
-        print(f"\r\x1b[K[{bar}] {share:4.0%} {what}", end="", file=self._stream, flush=True)
+        line = f"[{bar}] {share:4.0%} {what}"
+        if line != self._drawn:  # a terminal is slow, and some count frames
+            self._drawn = line
+            print(f"\r\x1b[K{line}", end="", file=self._stream, flush=True)
 
 
 def _latencies(latencies: Mapping[str, Mapping[str, Any] | None], percentiles: Sequence[str]) -> str:

@@ -4,12 +4,12 @@ import logging
 import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from edgegan.config import Config, load_config
 from edgegan.daemon import run
 from edgegan.display import screen_present
 from edgegan.errors import MissingDependency, UserError, user_error_from_os_error
+from edgegan.plan import SHIPPED_CLIP, uri_of_file
 from edgegan.registry import DISPLAYS, Uri, check_uri
 from edgegan.report.demo_page import write_demo_page
 from edgegan.resources import resource
@@ -17,9 +17,6 @@ from edgegan.resources import resource
 __all__ = ["run_demo"]
 
 log = logging.getLogger(__name__)
-
-CLIP = "engines/clip/paint_demo.mp4"
-_CLIP_SECONDS = 10.0
 
 
 def run_demo(output: Path, seconds: float | None = None, display: str | None = None) -> dict[str, Any]:
@@ -31,17 +28,18 @@ def run_demo(output: Path, seconds: float | None = None, display: str | None = N
     """
     video, trace, page = (output / name for name in ("demo.mp4", "demo.trace", "demo.html"))
     _make_folder(output)
-    summary = run(_demo_config(video, trace, seconds or _CLIP_SECONDS, display))
-    write_demo_page(page, summary, trace, video, resource(CLIP))
+    summary = run(_demo_config(video, trace, seconds, display))
+    write_demo_page(page, summary, trace, video, resource(SHIPPED_CLIP))
     return {**summary, "video": str(video), "trace": str(trace), "report": str(page)}
 
 
-def _demo_config(video: Path, trace: Path, seconds: float, display: str | None) -> Config:
+def _demo_config(video: Path, trace: Path, seconds: float | None, display: str | None) -> Config:
     screen = display or _window()
     return load_config(
         None,
         {
-            "displays": [*([screen] if screen else []), f"file://{quote(str(video))}?size=896x512"],
+            "camera": uri_of_file(resource(SHIPPED_CLIP), "" if seconds is None else "loop=1"),
+            "displays": [*([screen] if screen else []), uri_of_file(video, "size=896x512")],
             "seconds": seconds,
             "trace.file": str(trace),
         },

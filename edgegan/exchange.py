@@ -22,7 +22,6 @@ import os
 import select
 import struct
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -319,14 +318,12 @@ class Writer:
         self._number = slot.number
         os.eventfd_write(self.handles.ready_fd, 1)
 
-    def wait_drained(self, timeout_s: float) -> bool:
-        """Wait until every published picture was consumed (lossless) or the time is over."""
-        deadline = time.monotonic() + timeout_s
+    def wait_drained(self, stopped: Callable[[], bool]) -> bool:
+        """Wait until every published picture was consumed; False if `stopped()` became true meanwhile."""
         while self._mapping.get(_CONSUMED) < self._number:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
+            if stopped():
                 return False
-            select.select([self.handles.free_fd], [], [], min(remaining, 0.1))
+            select.select([self.handles.free_fd], [], [], 0.1)
             _reset(self.handles.free_fd)
         return True
 
@@ -337,6 +334,7 @@ class Writer:
             self._mapping.close()
 
     def _unused_slot(self) -> int:
+        _fence()
         latest = self._mapping.get(_PUBLISHED) % 4 if self._number else SLOTS
         claimed = self._mapping.get(_CLAIMED) - 1
         return next(i for i in range(SLOTS) if i not in (latest, claimed))

@@ -1,4 +1,4 @@
-"""The process that owns camera and generator; started by the daemon as `python -m edgegan.worker FD`.
+"""The process that owns camera and generator; started by the daemon (`edgegan.worker_process`).
 
 Two threads: one reads the camera and leaves the newest frame in a mailbox, the other (the main one) takes it,
 lets the generator draw it straight into the shared memory and publishes it. A third listens to the daemon. All
@@ -27,7 +27,7 @@ import cv2
 
 from edgegan.bundle import Bundle
 from edgegan.camera import Camera
-from edgegan.errors import BundleError, CameraError, CameraTimeout, EdgeganError, EndOfStream
+from edgegan.errors import BundleError, CameraError, CameraTimeout, EdgeganError, EndOfStream, GeneratorError
 from edgegan.exchange import ExchangeHandles, Writer
 from edgegan.frame import Frame, read_only
 from edgegan.framing import Framing, split_framing
@@ -43,6 +43,7 @@ MESSAGE_BYTES = 65536
 LOG_LEVEL = "EDGEGAN_LOG_LEVEL"
 """The environment's variable through which the daemon tells a worker how much to log."""
 _POLL_S = 0.2
+_MOST_WORDS = 2000  # characters of a message
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -52,6 +53,7 @@ class WorkerTask:
 
     camera, generator: URIs. `generator` is empty where a bundle is run; then `bundle` is its path.
     handles: the exchange's file descriptors, as this process inherited them.
+    skip: how many pictures of a file read on demand were shown already, by a worker that died.
     """
 
     camera: str
@@ -61,6 +63,7 @@ class WorkerTask:
     precision: str
     threads: int | None
     handles: tuple[int, int, int] = (-1, -1, -1)
+    skip: int = 0
 
     def to_json(self) -> str:
         """The message that starts a worker."""
@@ -87,7 +90,7 @@ class Control:
     def send(self, event: str, **details: Any) -> None:
         """Tell the daemon. A daemon that is gone is no error: this process ends with it."""
         try:
-            self._connection.send(json.dumps({"event": event, **details}).encode())
+            self._connection.send(json.dumps({"event": event, **details}, default=str).encode())
         except OSError:
             self.stopped.set()
 
@@ -110,9 +113,7 @@ def main() -> int:
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the daemon decides
     logging.basicConfig(level=os.environ.get(LOG_LEVEL, "INFO"), format="%(levelname)s worker: %(message)s")
-    cv2.setNumThreads(
-        1
-    )  # the generator needs the cores (RUNTIMES: two threads lost 11 % in a loop with inference)
+    cv2.setNumThreads(1)  # the generator needs the cores
     control = Control(socket.socket(fileno=int(sys.argv[1])))
     task = control.receive_task()
     try:
@@ -122,6 +123,10 @@ def main() -> int:
     except EdgeganError as error:
         control.send("failed", **failure(error))
         return error.exit_code
+    except Exception as error:
+        log.exception("a bug: please report it with this traceback")
+        control.send("failed", **failure(GeneratorError(f"{type(error).__name__}: {error}")))
+        return 1
     return 0
 
 
@@ -129,7 +134,7 @@ def failure(error: EdgeganError) -> dict[str, Any]:
     """An error as the daemon wants to hear it."""
     return {
         "error": type(error).__name__,
-        "message": error.message,
+        "message": error.message[:_MOST_WORDS],
         "mend": error.mend,
         "exit_code": error.exit_code,
     }
@@ -142,7 +147,7 @@ def run(task: WorkerTask, control: Control) -> None:
         control.listen(mailbox)
         sizes: _Promise = _Promise()
         capture = threading.Thread(
-            target=_capture, args=(task.camera, sizes, mailbox, control), name="camera", daemon=True
+            target=_capture, args=(task, sizes, mailbox, control), name="camera", daemon=True
         )
         capture.start()  # the camera opens while the generator loads
         try:
@@ -219,12 +224,14 @@ def _check_size(generator: Generator, writer: Writer) -> None:
         )
 
 
-def _capture(camera_uri: str, sizes: _Promise, mailbox: Mailbox, control: Control) -> None:
+def _capture(task: WorkerTask, sizes: _Promise, mailbox: Mailbox, control: Control) -> None:
     """The camera's thread: every frame, cropped and scaled for the generator, goes into the mailbox."""
     try:
-        uri, framing_options = split_framing(Uri.parse(camera_uri))
+        uri, framing_options = split_framing(Uri.parse(task.camera))
         with closing(_open_camera(uri)) as camera:
             control.send("camera_opened", description=camera.description, rate_hertz=camera.rate_hertz)
+            if task.skip:
+                camera.skip(task.skip)
             if sizes.wait(control.stopped):
                 _read_frames(camera, Framing(sizes.size, **framing_options), mailbox, control.stopped)
     except Exception as error:
@@ -253,7 +260,7 @@ def _draw(generator: Generator, mailbox: Mailbox, writer: Writer, stopped: threa
         except CameraTimeout:
             continue
         except EndOfStream:
-            writer.wait_drained(60.0)
+            writer.wait_drained(stopped.is_set)
             raise
         slot = writer.acquire(stopped.is_set)
         if slot is None:
@@ -275,7 +282,3 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         raise CameraError("the daemon died while this worker started")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

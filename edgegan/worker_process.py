@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from edgegan.exchange import Reader
@@ -17,33 +18,41 @@ from edgegan.worker import LOG_LEVEL, MESSAGE_BYTES, WorkerTask
 
 __all__ = ["WorkerProcess"]
 
+# `python -m` would search the working directory first, where a stranger's numpy.py may lie. The worker searches where
+# this process does, and nowhere else.
+_BOOT = (
+    "import sys; sys.path[:] = sys.argv[2].split('\\n'); from edgegan.worker import main; sys.exit(main())"
+)
+_KILL_TIMEOUT_S = 2.0
+
 
 class WorkerProcess:
     """A running worker with its exchange. Starts in the constructor; `close` leaves nothing behind.
 
     task: what to do; its handles are filled in here. size: (height, width) that the generator draws.
     lossless: the camera is a file read on demand, so no picture may be replaced.
+    Raises `OSError` if the system has no memory or process to give.
     """
 
     def __init__(self, task: WorkerTask, size: tuple[int, int], *, lossless: bool) -> None:
         self.started_ns = time.monotonic_ns()
+        self.progress_ns = self.started_ns
         self.drawn = 0
-        self.loaded = False
-        self.reader = Reader(size, lossless=lossless)
-        self._control, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        fds = self.reader.handles.fds()
-        with child:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "edgegan.worker", str(child.fileno())],
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, LOG_LEVEL: logging.getLevelName(logging.getLogger().getEffectiveLevel())},
-                pass_fds=(child.fileno(), *fds),
-                start_new_session=True,  # Ctrl-C in a terminal is the daemon's to handle
-            )
-        self._pidfd = os.pidfd_open(self._process.pid)
-        self._control.setblocking(False)
-        self._control.send(dataclasses.replace(task, handles=fds).to_json().encode())
-        self._closed = False
+        self.hung_up = False
+        with ExitStack() as stack:
+            self.reader = stack.enter_context(Reader(size, lossless=lossless))
+            self._control, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            stack.enter_context(self._control)
+            with child:
+                self._process = _start(child.fileno(), self.reader.handles.fds())
+            stack.callback(self.kill)
+            self._pidfd = os.pidfd_open(self._process.pid)
+            stack.callback(os.close, self._pidfd)
+            self._control.setblocking(False)
+            with suppress(BrokenPipeError, ConnectionResetError):  # dead already: the pidfd will tell
+                message = dataclasses.replace(task, handles=self.reader.handles.fds()).to_json()
+                self._control.send(message.encode())
+            self._stack = stack.pop_all()
 
     @property
     def pid(self) -> int:
@@ -62,16 +71,19 @@ class WorkerProcess:
             selector.unregister(file)
 
     def messages(self) -> list[dict[str, Any]]:
-        """The messages that have come since the last call."""
+        """The messages that have come since the last call; `hung_up` becomes true once no more can come."""
         messages = []
-        while True:
+        while not self.hung_up:
             try:
                 data = self._control.recv(MESSAGE_BYTES)
-            except (BlockingIOError, ConnectionResetError):
+            except BlockingIOError:
                 break
-            if not data:
-                break
-            messages.append(json.loads(data))
+            except OSError:
+                data = b""
+            if data:
+                messages.append(json.loads(data))
+            else:
+                self.hung_up = True
         return messages
 
     def death(self) -> str | None:
@@ -80,15 +92,13 @@ class WorkerProcess:
         if status is None:
             return None
         if status < 0:
-            return f"it was killed by {signal.Signals(-status).name}"
+            return f"it was killed by {_signal_name(-status)}"
         return f"it ended with exit code {status}"
 
     def ask_to_stop(self) -> None:
         """Ask it to stop; does not wait."""
-        try:
+        with suppress(OSError):  # it is dying already
             self._control.send(b'{"do": "stop"}')
-        except OSError:
-            pass  # it is dying already
 
     def finish(self, timeout_s: float) -> None:
         """Wait until it has ended; after the time-out kill it."""
@@ -98,17 +108,29 @@ class WorkerProcess:
             self.kill()
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it at once. One that the kernel cannot end (a hung driver) is left to be reaped later."""
         self._process.kill()
-        self._process.wait()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_KILL_TIMEOUT_S)
 
     def close(self) -> None:
         """Reap the process and free the shared memory. May be called twice."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._process.poll() is None:
-            self.kill()
-        self._control.close()
-        os.close(self._pidfd)
-        self.reader.close()
+        self._stack.close()
+
+
+def _start(control_fd: int, exchange_fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    level = logging.getLevelName(logging.getLogger().getEffectiveLevel())
+    return subprocess.Popen(
+        [sys.executable, "-c", _BOOT, str(control_fd), "\n".join(sys.path)],
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, LOG_LEVEL: level},
+        pass_fds=(control_fd, *exchange_fds),
+        start_new_session=True,  # Ctrl-C in a terminal is the daemon's to handle
+    )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"  # a real-time signal

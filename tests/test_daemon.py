@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,13 +19,16 @@ import numpy as np
 import psutil
 import pytest
 
+import edgegan
 from edgegan import registry
 from edgegan.camera.pattern import PatternCamera, read_stamp
 from edgegan.config import load_config
-from edgegan.daemon import Daemon, _Signals, plan_from_config, run
+from edgegan.daemon import Daemon, run
 from edgegan.display.scaling import Scaler
-from edgegan.errors import CameraError, ConfigError, DisplayError, UserError
+from edgegan.errors import CameraError, ConfigError, DisplayError, GeneratorError, UserError
 from edgegan.frame import Pixels
+from edgegan.plan import plan_from_config
+from edgegan.signals import Signals
 from edgegan.telemetry.trace import read_events, summarise
 
 FULL = bool(os.environ.get("EDGEGAN_FULL"))
@@ -151,13 +155,13 @@ def killed_at_random(count: int, trace: Path) -> dict[str, Any]:
         config(**values, seconds=3600.0, **{"trace.file": str(trace)}, displays=["probe://"])
     )
     chance = random.Random(7)
-    with _Signals() as signals, Daemon(plan, signals) as daemon:
+    with Signals() as signals, Daemon(plan, signals) as daemon:
 
         def kill() -> None:
             for _ in range(count):
                 time.sleep(chance.uniform(0.05, 1.2))
-                for pid in workers_left():
-                    os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError, psutil.NoSuchProcess):  # it may just have ended
+                    os.kill(workers_left()[0], signal.SIGKILL)
             time.sleep(1.5)
             daemon._ended = "enough"
 
@@ -181,6 +185,145 @@ def test_a_killed_worker_is_replaced_and_leaves_nothing(
     assert (len(os.listdir("/proc/self/fd")), set(os.listdir("/dev/shm"))) == (descriptors, shared)
     deaths = [event for event in read_events(tmp_path / "t") if event["kind"] == "worker_died"]
     assert len(deaths) == summary["worker_restarts"]
+
+
+def test_a_killed_worker_does_not_draw_a_file_again(tmp_path: Path, probe: list[Any]) -> None:
+    stamped_clip(tmp_path / "clip.mp4", 150)
+    values = {"camera": f"file://{tmp_path}/clip.mp4?pace=max", "worker.restart_backoff_seconds": 0.01}
+    generator = "passthrough://?size=256x256&delay_ms=10"
+    plan = plan_from_config(config(**values, generator=generator, displays=["probe://"]))
+    with Signals() as signals, Daemon(plan, signals) as daemon:
+
+        def kill() -> None:
+            for _ in range(2):
+                time.sleep(1.3)
+                with suppress(ProcessLookupError, psutil.NoSuchProcess):  # it may just have ended
+                    os.kill(workers_left()[0], signal.SIGKILL)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        daemon.loop()
+        killer.join()
+    assert daemon.summary()["worker_restarts"] > 0
+    assert [sequence for sequence, _, _ in probe] == list(range(150))
+
+
+def test_a_worker_that_hangs_is_replaced(
+    tmp_path: Path, probe: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    plan = plan_from_config(
+        config(**{"worker.frame_timeout_seconds": 0.3}, displays=["probe://"], seconds=5.0)
+    )
+    with caplog.at_level(logging.ERROR), Signals() as signals, Daemon(plan, signals) as daemon:
+
+        def freeze() -> None:
+            while not probe:
+                time.sleep(0.01)
+            for pid in workers_left():
+                os.kill(pid, signal.SIGSTOP)
+
+        freezer = threading.Thread(target=freeze)
+        freezer.start()
+        daemon.loop()
+        freezer.join()
+    assert "it has drawn nothing for 0.3 s" in caplog.text
+    assert daemon.summary()["frames"] > 60, "no worker took over"
+
+
+def test_a_strange_signal_is_named(
+    tmp_path: Path, probe: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    plan = plan_from_config(config(displays=["probe://"], seconds=2.5))
+    with caplog.at_level(logging.ERROR), Signals() as signals, Daemon(plan, signals) as daemon:
+        os.kill(workers_left()[0], 40)
+        daemon.loop()
+    assert "killed by signal 40" in caplog.text
+
+
+def test_a_worker_imports_nothing_from_the_working_directory(tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("raise SystemExit('a stranger')")
+    (tmp_path / "socket.py").write_text("raise SystemExit('a stranger')")
+    program = "import sys; sys.path.remove(''); from edgegan.cli import main; sys.exit(main())"
+    options = (
+        "run",
+        "--camera",
+        "pattern://",
+        "--generator",
+        SQUARE,
+        "--display",
+        "null://",
+        "--frames",
+        "5",
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(edgegan.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *options],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, "stranger" in done.stderr) == (0, False), done.stderr
+
+
+STUCK = """
+import sys, time
+from pathlib import Path
+import edgegan
+from edgegan import registry
+from edgegan.config import load_config
+class StuckDisplay:
+    poll_interval_s, description = None, "stuck"
+    def __init__(self, path=""): self.left = 20
+    def show(self, pixels, captured_ns):
+        self.left -= 1
+        if not self.left: print("stuck", flush=True); time.sleep(60)
+        return time.monotonic_ns()
+    def close(self): time.sleep(60)
+registry.DISPLAYS["stuck"] = "__main__:StuckDisplay"
+from edgegan.daemon import run
+run(load_config(None, {"camera": "pattern://", "generator": "passthrough://", "displays": ["stuck://"],
+    "trace.file": sys.argv[1], "trace.flush_seconds": 0.1}))
+"""
+
+
+def test_a_screen_that_does_not_answer_cannot_hold_the_end_up(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STUCK, str(tmp_path / "t")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "stuck\n"
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=5)
+    assert process.returncode == 1
+    assert "does not answer" in errors
+    assert os.listdir(tmp_path) == ["t"]
+    assert summarise(tmp_path / "t")["frames"] == 19
+
+
+@pytest.mark.parametrize("number", ["camera", "bundle", "trace", "display"])
+def test_one_file_cannot_be_two_things(tmp_path: Path, number: str) -> None:
+    stamped_clip(tmp_path / "clip.mp4", 3)
+    before = (tmp_path / "clip.mp4").read_bytes()
+    clip = f"{tmp_path}/../{tmp_path.name}/clip.mp4"
+    values: dict[str, Any] = {
+        "camera": {"camera": f"file://{tmp_path}/clip.mp4"},
+        "bundle": {"bundle": str(tmp_path / "clip.mp4"), "generator": ""},
+        "trace": {"trace.file": str(tmp_path / "clip.mp4")},
+        "display": {"displays": ["null://", f"file://{tmp_path}/clip.mp4"]},
+    }[number]
+    displays = [*values.pop("displays", []), f"file://{clip}"]
+    with pytest.raises(ConfigError, match="is meant to be"):
+        run(config(**values, displays=displays))
+    assert (tmp_path / "clip.mp4").read_bytes() == before
+
+
+def test_a_mistake_costs_no_older_trace(tmp_path: Path) -> None:
+    run(config(frames=3, **{"trace.file": str(tmp_path / "t")}))
+    for mistake in ({"camera": "file://absent.mp4"}, {"displays": [f"file://{tmp_path}/absent/out.mp4"]}):
+        with pytest.raises(UserError):
+            run(config(**mistake, **{"trace.file": str(tmp_path / "t")}))
+    assert summarise(tmp_path / "t")["frames"] == 3
+    assert os.listdir(tmp_path) == ["t"]
 
 
 def start_edgegan(*options: str) -> subprocess.Popen[str]:
@@ -267,6 +410,6 @@ def test_a_display_that_fails_ends_the_run_with_its_reason(probe: list[Any]) -> 
 
 
 def test_a_worker_that_never_loads_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.ERROR):
+    with caplog.at_level(logging.ERROR), pytest.raises(GeneratorError, match="no picture was drawn"):
         run(config(seconds=1.5, **{"worker.start_timeout_seconds": 0.05}))
-    assert "has not loaded its generator" in caplog.text
+    assert "it has drawn nothing for 0.05 s" in caplog.text

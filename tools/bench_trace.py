@@ -36,6 +36,7 @@ def main() -> None:
 def measure(path: Path, frames: int) -> dict[str, float]:
     """Seconds to write and to summarise, and the size of the file."""
     trace = TraceWriter(path, {"camera": "none"}, flush_seconds=0.1)
+    trace.begin()
     stages_ns = np.random.default_rng(0).lognormal(15, 0.5, (BATCH, 4)).astype(np.int64)
     started = time.monotonic()
     for first in range(0, frames, BATCH):

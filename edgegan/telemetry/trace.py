@@ -15,8 +15,10 @@ one file is left.
 """
 
 import contextlib
+import fcntl
 import json
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -24,7 +26,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgegan.errors import TraceError, UserError
+from edgegan.errors import TraceError, UserError, user_error_from_os_error
 from edgegan.frame import FrameTiming
 from edgegan.telemetry.statistics import MEASURES, FrameStatistics, Histogram
 
@@ -37,38 +39,42 @@ _APPLICATION_ID = 0x45475452  # "EGTR"
 _MINUTE_NS = 60 * 10**9
 _STAGES = MEASURES[1:]
 
-_SCHEMA = f"""
-CREATE TABLE description (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE frames (
-    id INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, dropped INTEGER NOT NULL, captured_ns INTEGER NOT NULL,
-    {", ".join(f"{stage}_ns INTEGER NOT NULL" for stage in _STAGES)});
-CREATE TABLE summaries (
-    start_ns INTEGER PRIMARY KEY, last_frame_id INTEGER NOT NULL, frames INTEGER NOT NULL, dropped INTEGER NOT NULL,
-    first_displayed_ns INTEGER, last_displayed_ns INTEGER,
-    {", ".join(f"{measure}_histogram TEXT NOT NULL" for measure in MEASURES)});
-CREATE TABLE events (id INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, kind TEXT NOT NULL, details TEXT NOT NULL);
-CREATE VIEW frame_times AS
-    SELECT id, sequence, dropped,
-        captured_ns + (SELECT CAST(value AS INTEGER) FROM description WHERE key = 'start_monotonic_ns')
-            AS captured_monotonic_ns,
-        {", ".join(f"{stage}_ns / 1e6 AS {stage}_ms" for stage in _STAGES)},
-        ({" + ".join(f"{stage}_ns" for stage in _STAGES)}) / 1e6 AS end_to_end_ms
-    FROM frames;
-"""
+_CLOSE_TIMEOUT_S = 10.0
+_SCHEMA = (
+    "CREATE TABLE description (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    f"""CREATE TABLE frames (
+        id INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, dropped INTEGER NOT NULL, captured_ns INTEGER NOT NULL,
+        {", ".join(f"{stage}_ns INTEGER NOT NULL" for stage in _STAGES)})""",
+    f"""CREATE TABLE summaries (
+        start_ns INTEGER PRIMARY KEY, last_frame_id INTEGER NOT NULL, frames INTEGER NOT NULL,
+        dropped INTEGER NOT NULL, first_displayed_ns INTEGER, last_displayed_ns INTEGER,
+        {", ".join(f"{measure}_histogram TEXT NOT NULL" for measure in MEASURES)})""",
+    """CREATE TABLE events (
+        id INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, kind TEXT NOT NULL, details TEXT NOT NULL)""",
+    f"""CREATE VIEW frame_times AS
+        SELECT id, sequence, dropped,
+            captured_ns + (SELECT CAST(value AS INTEGER) FROM description WHERE key = 'start_monotonic_ns')
+                AS captured_monotonic_ns,
+            {", ".join(f"{stage}_ns / 1e6 AS {stage}_ms" for stage in _STAGES)},
+            ({" + ".join(f"{stage}_ns" for stage in _STAGES)}) / 1e6 AS end_to_end_ms
+        FROM frames""",
+)
 
 
 class TraceWriter:
-    """Writes one trace. The calls of the frame path only append to a list.
+    """Writes one trace. The calls of the frame path only append to a list; all else is done by a thread.
 
-    path: a file that does not exist yet, or an older trace, which is replaced.
-    Raises `UserError` if the file cannot be created or is something else. A failure later (a full card) is logged
-    once, kept in `failure`, and never raised into the frame path.
+    path: a file that does not exist yet, or an older trace, which is replaced once `begin` is called.
+    Raises `UserError` if the path cannot be a trace. A failure later (a full card) is logged once, kept in
+    `failure`, and never raised into the frame path.
     """
 
     def __init__(self, path: Path, description: Mapping[str, Any], *, flush_seconds: float = 2.0) -> None:
+        _check_target(path)
         self.path = path
         self.failure: str | None = None
         self.start_ns = time.monotonic_ns()
+        self._description = {**description, "start_unix_ns": time.time_ns()}
         self._flush_seconds = flush_seconds
         self._frames: list[tuple[FrameTiming, int]] = []
         self._events: list[tuple[int, str, str]] = []
@@ -76,9 +82,12 @@ class TraceWriter:
         self._minute_start_ns = 0
         self._written = 0
         self._stop = threading.Event()
-        self._database = self._create(description)
         self._thread = threading.Thread(target=self._run, name="trace", daemon=True)
-        self._thread.start()
+
+    def begin(self) -> None:
+        """There is something worth keeping: from now on the file is written. Does not wait; may be called again."""
+        if not self._thread.is_alive() and not self._stop.is_set():
+            self._thread.start()
 
     def frame(self, timing: FrameTiming, dropped: int) -> None:
         """Note a shown frame and how many were dropped before it. Never waits."""
@@ -91,110 +100,86 @@ class TraceWriter:
 
     def event(self, kind: str, **details: Any) -> None:
         """Note that something changed, now. Never waits."""
-        self._events.append((time.monotonic_ns() - self.start_ns, kind, json.dumps(details)))
+        self._events.append((time.monotonic_ns() - self.start_ns, kind, json.dumps(details, default=str)))
 
     def close(self) -> None:
-        """Write what is left, fold the log in, leave one file. May be called twice."""
-        if self._stop.is_set():
-            return
+        """Write what is left, fold the log in, leave one file; none if nothing had begun. May be called twice."""
         self._stop.set()
-        self._thread.join(10)
-        if self._thread.is_alive():
-            self._fail("the medium did not take the last rows within 10 s")
+        if self._thread.ident is None:
             return
-        self._flush()
-        with self._guarded():
-            self._write_summary()
-            self._database.execute("PRAGMA journal_mode = DELETE")
-        self._database.close()
-
-    def discard(self) -> None:
-        """Close and remove the file: the run never began."""
-        self.close()
-        self.path.unlink(missing_ok=True)
-
-    def _create(self, description: Mapping[str, Any]) -> sqlite3.Connection:
-        _make_way(self.path)
-        try:
-            database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-            database.executescript(f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA journal_mode = WAL;")
-            database.execute("PRAGMA synchronous = FULL")
-            database.executescript("BEGIN;" + _SCHEMA + "COMMIT;")
-            rows = {
-                **description,
-                "format_version": FORMAT_VERSION,
-                "start_monotonic_ns": self.start_ns,
-                "start_unix_ns": time.time_ns(),
-            }
-            with _transaction(database):
-                database.executemany("INSERT INTO description VALUES (?, ?)", _texts(rows))
-        except sqlite3.Error as error:
-            raise UserError(
-                f"the trace '{self.path}' cannot be written: {error}",
-                "give --trace a path in a writable folder",
-            ) from error
-        return database
+        self._thread.join(_CLOSE_TIMEOUT_S)
+        if self._thread.is_alive():
+            self._fail(f"the medium did not take the last rows within {_CLOSE_TIMEOUT_S:g} s")
 
     def _run(self) -> None:
-        while not self._stop.wait(self._flush_seconds):
-            self._flush()
-
-    def _flush(self) -> None:
-        frames, self._frames = self._frames, []
-        events, self._events = self._events, []
-        if self.failure or not (frames or events):
-            return
-        with self._guarded(), _transaction(self._database):
-            self._database.executemany("INSERT INTO events (at_ns, kind, details) VALUES (?, ?, ?)", events)
-            for timing, dropped in frames:
-                self._write_frame(timing, dropped)
-
-    def _write_frame(self, timing: FrameTiming, dropped: int) -> None:
-        displayed_ns = timing.displayed_ns - self.start_ns
-        if displayed_ns >= self._minute_start_ns + _MINUTE_NS:
-            self._write_summary()
-            self._minute_start_ns = displayed_ns // _MINUTE_NS * _MINUTE_NS
-        self._written += 1
-        self._minute.add(timing, dropped)
-        self._database.execute(
-            "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                self._written,
-                timing.sequence,
-                dropped,
-                timing.captured_ns - self.start_ns,
-                *timing.stages_ns().values(),
-            ),
-        )
-
-    def _write_summary(self) -> None:
-        minute, self._minute = self._minute, FrameStatistics()
-        if not minute.frames:
-            return
-        histograms = [minute.histograms[name].to_json() for name in MEASURES]
-        self._database.execute(
-            f"INSERT OR REPLACE INTO summaries VALUES (?, ?, ?, ?, ?, ?{', ?' * len(MEASURES)})",
-            (
-                self._minute_start_ns,
-                self._written,
-                minute.frames,
-                minute.dropped,
-                minute.first_displayed_ns,
-                minute.last_displayed_ns,
-                *histograms,
-            ),
-        )
-
-    @contextlib.contextmanager
-    def _guarded(self) -> Iterator[None]:
         try:
-            yield
-        except sqlite3.Error as error:
+            with contextlib.closing(self._create()) as database, _locked(self.path):
+                while not self._stop.wait(self._flush_seconds):
+                    self._flush(database)
+                self._flush(database)
+                with _transaction(database):
+                    self._write_summary(database)
+                database.execute("PRAGMA journal_mode = DELETE")
+        except Exception as error:  # whatever it is, the picture stays on the screen
             self._fail(str(error))
 
     def _fail(self, why: str) -> None:
         self.failure = why
+        self._frames, self._events = _Nowhere(), _Nowhere()
         log.error("the trace '%s' ends here: %s; the run goes on without it", self.path, why)
+
+    def _create(self) -> sqlite3.Connection:
+        for leftover in (self.path, Path(f"{self.path}-wal"), Path(f"{self.path}-shm")):
+            leftover.unlink(missing_ok=True)
+        database = sqlite3.connect(self.path, isolation_level=None)
+        database.executescript(f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA journal_mode = WAL;")
+        database.execute("PRAGMA synchronous = FULL")
+        rows = {**self._description, "format_version": FORMAT_VERSION, "start_monotonic_ns": self.start_ns}
+        with _transaction(database):
+            for statement in _SCHEMA:
+                database.execute(statement)
+            database.executemany("INSERT INTO description VALUES (?, ?)", _texts(rows))
+        return database
+
+    def _flush(self, database: sqlite3.Connection) -> None:
+        frames, self._frames = self._frames, []
+        events, self._events = self._events, []
+        if not (frames or events):
+            return
+        with _transaction(database):
+            database.executemany("INSERT INTO events (at_ns, kind, details) VALUES (?, ?, ?)", events)
+            for timing, dropped in frames:
+                self._write_frame(database, timing, dropped)
+
+    def _write_frame(self, database: sqlite3.Connection, timing: FrameTiming, dropped: int) -> None:
+        displayed_ns = timing.displayed_ns - self.start_ns
+        if displayed_ns >= self._minute_start_ns + _MINUTE_NS:
+            self._write_summary(database)
+            self._minute_start_ns = displayed_ns // _MINUTE_NS * _MINUTE_NS
+        self._written += 1
+        self._minute.add(timing, dropped)
+        captured_ns = timing.captured_ns - self.start_ns
+        row = (self._written, timing.sequence, dropped, captured_ns, *timing.stages_ns().values())
+        database.execute("INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+    def _write_summary(self, database: sqlite3.Connection) -> None:
+        minute, self._minute = self._minute, FrameStatistics()
+        if not minute.frames:
+            return
+        counts = (self._minute_start_ns, self._written, minute.frames, minute.dropped)
+        times = (minute.first_displayed_ns, minute.last_displayed_ns)
+        histograms = [minute.histograms[name].to_json() for name in MEASURES]
+        places = ", ".join("?" * (len(counts) + len(times) + len(histograms)))
+        database.execute(
+            f"INSERT OR REPLACE INTO summaries VALUES ({places})", (*counts, *times, *histograms)
+        )
+
+
+class _Nowhere(list[Any]):
+    """Takes and forgets: where frames go once the trace has failed."""
+
+    def append(self, item: Any) -> None:
+        pass
 
 
 def summarise(path: Path) -> dict[str, Any]:
@@ -205,8 +190,15 @@ def summarise(path: Path) -> dict[str, Any]:
     """
     with _open(path) as database:
         statistics = _read_statistics(database)
-        start_ns = int(_describe(database).get("start_monotonic_ns", 0))
-        return {**run_summary(statistics, _events(database)), "started_ns": start_ns, "trace": str(path)}
+        events = _events(database)
+        summary = run_summary(
+            statistics,
+            first_frame_s=next(
+                (e["since_process_start_s"] for e in events if e["kind"] == "first_frame"), None
+            ),
+            worker_restarts=sum(e["kind"] == "worker_died" for e in events),
+        )
+        return {**summary, "trace": str(path)}
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
@@ -215,8 +207,13 @@ def read_events(path: Path) -> list[dict[str, Any]]:
         return _events(database)
 
 
-def run_summary(statistics: FrameStatistics, events: list[dict[str, Any]]) -> dict[str, Any]:
-    """What `run --json` and `trace summary --json` print."""
+def run_summary(
+    statistics: FrameStatistics, *, first_frame_s: float | None, worker_restarts: int
+) -> dict[str, Any]:
+    """What `run --json` and `trace summary --json` print.
+
+    Nothing falls back to anything yet and nothing measures power: these keys are empty, as scripts expect them.
+    """
     histograms = statistics.histograms
     throughput = statistics.throughput_hertz()
     return {
@@ -225,15 +222,9 @@ def run_summary(statistics: FrameStatistics, events: list[dict[str, Any]]) -> di
         "throughput_hz": None if throughput is None else round(throughput, 3),
         "end_to_end_ms": histograms["end_to_end"].percentiles_ms(),
         "stages_ms": {stage: histograms[stage].percentiles_ms() for stage in _STAGES},
-        "first_frame_s": next(
-            (e["since_process_start_s"] for e in events if e["kind"] == "first_frame"), None
-        ),
-        "worker_restarts": sum(e["kind"] == "worker_died" for e in events),
-        "fallbacks": [
-            {"from": e["from"], "to": e["to"], "at_s": e["at_s"], "why": e["why"]}
-            for e in events
-            if e["kind"] == "fallback"
-        ],
+        "first_frame_s": first_frame_s,
+        "worker_restarts": worker_restarts,
+        "fallbacks": [],
         "power_watts": None,
         "energy_joules_per_frame": None,
     }
@@ -255,14 +246,35 @@ def _texts(rows: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in rows.items()]
 
 
-def _make_way(path: Path) -> None:
-    """Remove an older trace of this name; refuse to touch anything else."""
-    if not path.exists():
-        return
-    if not path.is_file() or (path.stat().st_size and not _is_trace(path)):
-        raise UserError(f"'{path}' exists and is no trace", "give --trace another path")
-    for leftover in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
-        leftover.unlink(missing_ok=True)
+def _check_target(path: Path) -> None:
+    """Raise `UserError` if a trace cannot be written there, or would destroy something else."""
+    try:
+        exists = path.exists()
+        if exists and (not path.is_file() or (path.stat().st_size and not _is_trace(path))):
+            raise UserError(f"'{path}' exists and is no trace", "give the trace another path")
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise UserError(
+                f"the trace '{path}' cannot be written",
+                "give a path in a folder that exists and can be written to",
+            )
+        if exists:
+            with _locked(path):
+                pass
+    except OSError as error:
+        raise user_error_from_os_error(error, f"the trace '{path}' cannot be written") from error
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the file against other runs. The kernel lets go of it when this process ends, however it ends."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another run is writing the trace '{path}'", "give this one another path"
+            ) from None
+        yield
 
 
 def _is_trace(path: Path) -> bool:
@@ -274,17 +286,20 @@ def _is_trace(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[sqlite3.Connection]:
-    if not path.is_file():
-        raise UserError(f"there is no trace '{path}'", "give the file that `edgegan run --trace FILE` wrote")
-    if not _is_trace(path):
-        raise UserError(
-            f"'{path}' is no trace of edgegan", "give the file that `edgegan run --trace FILE` wrote"
-        )
+    mend = "give the file that `edgegan run --trace FILE` wrote"
     try:
+        if not path.is_file():
+            raise UserError(f"there is no trace '{path}'", mend)
+        if not _is_trace(path):
+            raise UserError(f"'{path}' is no trace of edgegan", mend)
         with contextlib.closing(sqlite3.connect(path)) as database:
             _check_version(path, _describe(database))
             yield database
-    except sqlite3.Error as error:
+    except UserError:
+        raise
+    except OSError as error:
+        raise user_error_from_os_error(error, f"the trace '{path}' cannot be read") from error
+    except (sqlite3.Error, ValueError, LookupError, TypeError) as error:
         raise TraceError(
             f"the trace '{path}' is damaged: {error}", "read it with `sqlite3 FILE .recover`"
         ) from error

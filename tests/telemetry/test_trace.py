@@ -25,6 +25,7 @@ def timing(k: int, start_ns: int, period_ns: int = 33_000_000) -> FrameTiming:
 
 def write(path: Path, frames: int, period_ns: int = 33_000_000) -> None:
     trace = TraceWriter(path, {"camera": "pattern://"})
+    trace.begin()
     trace.event("first_frame", since_process_start_s=1.25)
     for k in range(frames):
         trace.frame(timing(k, trace.start_ns, period_ns), dropped=k % 10 == 9)
@@ -76,6 +77,7 @@ from edgegan.frame import FrameTiming
 from edgegan.telemetry.trace import TraceWriter
 from pathlib import Path
 trace = TraceWriter(Path(sys.argv[1]), {}, flush_seconds=0.05)
+trace.begin()
 for k in range(10**9):
     now = time.monotonic_ns()
     trace.frame(FrameTiming(k, now, now, now, now, now), 0)
@@ -93,15 +95,27 @@ def test_a_killed_run_leaves_a_readable_trace(tmp_path: Path) -> None:
     assert 100 < summarise(path)["frames"] <= 302
 
 
-def test_a_full_disk_ends_the_trace_and_not_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_disk_ends_the_trace_and_not_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = TraceWriter._create
+
+    def create_small(self: TraceWriter) -> sqlite3.Connection:
+        database = create(self)
+        database.execute("PRAGMA max_page_count = 20")  # SQLite's own way of being full
+        return database
+
+    monkeypatch.setattr(TraceWriter, "_create", create_small)
     trace = TraceWriter(tmp_path / "t", {}, flush_seconds=0.01)
-    trace._database.execute("PRAGMA max_page_count = 20")  # SQLite's own way of being full
+    trace.begin()
     for k in range(20_000):
         trace.frame(timing(k, trace.start_ns), 0)
     trace.close()
     assert "full" in str(trace.failure)
     assert caplog.text.count("the trace") == 1
-    assert summarise(tmp_path / "t")["frames"] < 20_000  # what did fit stays readable
+    with sqlite3.connect(tmp_path / "t") as database:
+        (rows,) = database.execute("SELECT count(*) FROM frames").fetchone()
+    assert summarise(tmp_path / "t")["frames"] == rows < 20_000  # what did fit stays readable
 
 
 def test_an_older_trace_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
@@ -138,7 +152,47 @@ def test_a_damaged_trace_is_one_clear_error(tmp_path: Path) -> None:
 
 def test_events_keep_their_details(tmp_path: Path) -> None:
     trace = TraceWriter(tmp_path / "t", {})
+    trace.begin()
     trace.event("worker_died", how="it was killed by SIGKILL")
     trace.close()
     (event,) = read_events(tmp_path / "t")
     assert (event["kind"], event["how"]) == ("worker_died", "it was killed by SIGKILL")
+
+
+def test_nothing_is_written_or_replaced_before_it_begins(tmp_path: Path) -> None:
+    write(tmp_path / "t", 5)
+    trace = TraceWriter(tmp_path / "t", {})
+    trace.event("started")
+    trace.close()
+    assert summarise(tmp_path / "t")["frames"] == 5
+
+
+def test_a_trace_that_is_being_written_is_not_taken_away(tmp_path: Path) -> None:
+    first = TraceWriter(tmp_path / "t", {}, flush_seconds=0.01)
+    first.begin()
+    first.frame(timing(0, first.start_ns), 0)
+    while first.waiting:
+        time.sleep(0.01)
+    with pytest.raises(UserError, match="another run"):
+        TraceWriter(tmp_path / "t", {})
+    first.close()
+    assert summarise(tmp_path / "t")["frames"] == 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE description SET value = 'x' WHERE key = 'format_version'",
+        "DELETE FROM description WHERE key = 'start_monotonic_ns'",
+        "UPDATE events SET details = '{}'",
+        "UPDATE summaries SET infer_histogram = '[[99999], [1]]'",
+        "UPDATE summaries SET infer_histogram = 'x'",
+        "DROP TABLE frames",
+    ],
+)
+def test_a_trace_with_wrong_contents_is_damaged(tmp_path: Path, damage: str) -> None:
+    write(tmp_path / "t", 10)
+    with sqlite3.connect(tmp_path / "t") as database:
+        database.execute(damage)
+    with pytest.raises(TraceError, match="damaged"):
+        summarise(tmp_path / "t")

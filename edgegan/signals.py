@@ -1,0 +1,88 @@
+"""Ctrl-C, SIGTERM and SIGHUP as something that a selector can wait for, and an end also where nobody listens."""
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+__all__ = ["Signals"]
+
+log = logging.getLogger(__name__)
+
+_NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PATIENCE_S = 1.0
+
+
+class Signals:
+    """Readable once one of the signals came; `received` then says which.
+
+    A main thread that is stuck in a screen's driver never gets there. So a thread hears the signal first and, if it
+    was not taken up within a second, or the person insists with a second one, does what `in_emergency` lists and
+    ends the process. Outside the main thread no signal ever comes.
+    """
+
+    def __init__(self) -> None:
+        self.in_emergency: list[Callable[[], None]] = []
+        self._previous: dict[int, Any] = {}
+        self._taken_up = threading.Event()
+
+    def __enter__(self) -> "Signals":
+        self._heard, self._told = socket.socketpair()  # written by the interpreter's own signal handler
+        self._read, self._write = socket.socketpair()  # what the main thread waits for
+        self._told.setblocking(False)
+        if threading.current_thread() is threading.main_thread():
+            self._wakeup = signal.set_wakeup_fd(self._told.fileno(), warn_on_full_buffer=False)
+            self._previous = {number: signal.signal(number, lambda *_: None) for number in _NUMBERS}
+            threading.Thread(target=self._listen, name="signals", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._previous:
+            signal.set_wakeup_fd(self._wakeup)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._told.close()  # ends the thread
+        for end in (self._read, self._write):
+            end.close()
+
+    def fileno(self) -> int:
+        """For a selector."""
+        return self._read.fileno()
+
+    def received(self) -> str:
+        """Why the run ends, in words."""
+        self._taken_up.set()
+        return f"{signal.Signals(self._read.recv(1)[0]).name} was received"
+
+    def _listen(self) -> None:
+        with self._heard:
+            first_s = self._next()
+            if first_s is not None and self._taken_up.wait(_PATIENCE_S):
+                while (again_s := self._next()) is not None:
+                    if again_s - first_s > _PATIENCE_S:
+                        break
+                else:
+                    return
+            if first_s is not None:
+                self._end_at_once()
+
+    def _next(self) -> float | None:
+        """Wait for one of our signals; its time, or None once the run is over."""
+        while byte := self._heard.recv(1):
+            if byte[0] in _NUMBERS:
+                with suppress(OSError):
+                    self._write.send(byte)
+                return time.monotonic()
+        return None
+
+    def _end_at_once(self) -> None:
+        log.critical("the screen or its driver does not answer: ending without it")
+        for action in self.in_emergency:
+            with suppress(Exception):
+                action()
+        os._exit(1)

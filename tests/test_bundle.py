@@ -104,6 +104,10 @@ def _manifest(**changes):
     return json.dumps({key: value for key, value in whole.items() if value is not ...}).encode()
 
 
+def _model(**changes):
+    return _manifest(models={"fp32": {**FP32, **changes}})
+
+
 @pytest.mark.parametrize(
     ("manifest", "says"),
     [
@@ -126,6 +130,17 @@ def _manifest(**changes):
         (_manifest(files={"../secret": {"sha256": "0" * 64}}), r"the file '\.\./secret' is wrong"),
         (_manifest(files={"model_fp32.onnx": {"sha256": "short"}}), "is wrong"),
         (_manifest(files=None), "damaged"),
+        (_model(bytes="x"), "bytes of the model 'fp32' is 'x'"),
+        (_model(macs=float("nan")), "NaN is no number"),
+        (_model(macs=float("inf")), "Infinity is no number"),
+        (_model(macs=7).replace(b'"macs": 7', b'"macs": 1e999'), "1e999 is no number"),
+        (_model(macs=10**400), "macs of the model 'fp32' is 1"),
+        (_model(params=True), "params of the model 'fp32' is True"),
+        (_model(macs_int8_share=[]), "macs_int8_share of the model 'fp32'"),
+        (_model(quality=[1]), "quality of the model 'fp32' is "),
+        (_model(quality={"psnr_db": "good"}), "psnr_db of the model 'fp32' is 'good'"),
+        (_manifest(assumptions=5), "assumptions is 5, no list of texts"),
+        (_manifest(assumptions=[{}]), "no list of texts"),
     ],
 )
 def test_a_damaged_manifest_is_one_error(path, manifest, says):
@@ -147,6 +162,20 @@ def test_what_is_no_bundle_is_refused(tmp_path):
     for name in ("empty", "text.edgegan", "nothing.edgegan", "photos.zip"):
         with pytest.raises(BundleError, match="is no bundle"):
             Bundle.open(tmp_path / name)
+
+
+def test_pipes_and_devices_are_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "folder" / "manifest.json")
+    for path in (tmp_path / "pipe", tmp_path / "folder", Path("/dev/zero")):
+        with pytest.raises(BundleError, match="is no file but a pipe or a device"):
+            Bundle.open(path)
+
+
+def test_figures_may_be_absent(path):
+    _change(path, "manifest.json", _manifest(models={"fp32": {"path": "model_fp32.onnx"}}))
+    assert Bundle.open(path).precisions == ("fp32",)
 
 
 def test_a_truncated_archive_is_refused(tmp_path):

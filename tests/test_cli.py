@@ -1,5 +1,6 @@
 """The command line: results on stdout alone, mistakes in one line, exit codes."""
 
+import io
 import json
 import os
 import re
@@ -23,6 +24,12 @@ def edgegan(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str
     """Run the command line in a process of its own."""
     command = [sys.executable, "-m", "edgegan", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **settings)
+
+
+def in_shell(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Let a shell run the command line as "$@", with its streams as the script has them."""
+    command = ["sh", "-c", script, "sh", sys.executable, "-m", "edgegan", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def replaced(monkeypatch: pytest.MonkeyPatch, handler: Any) -> None:
@@ -56,6 +63,26 @@ def replaced(monkeypatch: pytest.MonkeyPatch, handler: Any) -> None:
         (["pack", "no.onnx", "-o", "b"], "no.onnx"),
         (["pack", "m.onnx", "-o", "b", "--size", "256"], "'256' is no size; write HEIGHTxWIDTH"),
         (["pack", "m.onnx", "-o", "b", "--input-range", "-1"], "'-1' is no range; write LOW,HIGH"),
+        (["--jsno", "config"], "there is no option '--jsno': did you mean '--json'?"),
+        (["config", "--camera", "pattern://?crop=contan"], "cannot be 'contan': did you mean 'contain'?"),
+        (["config", "--generator", "onnxruntime://x.onnx"], "needs a model: give its bundle with --bundle"),
+        (["run", "--generator", "onnxruntime://x.onnx"], "needs a model: give its bundle with --bundle"),
+        (["run", "--generator", "passthrough://", "--bundle", "b"], "both the bundle 'b' and the generator"),
+        (["bench", "--seconds", "1e300"], "seconds: is 1e+300, but should be less than or equal to 31"),
+        (["demo", "--seconds", "1e300"], "seconds: is 1e+300, but should be less than or equal to 31"),
+        (["run", "--seconds", "1e300"], "seconds: is 1e+300, but should be less than or equal to 31"),
+        (["demo", "-o", "~nosuchuser/x"], "there is no home folder '~nosuchuser' for '~nosuchuser/x'"),
+        (["inspect", "~nosuchuser/x"], "there is no home folder '~nosuchuser'"),
+        (["run", "--trace", "~nosuchuser/x"], "there is no home folder '~nosuchuser'"),
+        (["run", "--display", "file://~nosuchuser/x.mp4"], "there is no home folder '~nosuchuser'"),
+        (["run", "--camera", "file://caf\udce9.mp4"], r"'file://caf\udce9.mp4' is not valid UTF-8: rename"),
+        (["inspect", "caf\udce9"], r"'caf\udce9' is not valid UTF-8: rename the file"),
+        (["run", "--trace", ""], "argument --trace: a path cannot be empty"),
+        (["run", "--trace", ":memory:"], "trace.file: SQLite keeps ':memory:' in memory"),
+        (["run", "--trace", "./:memory:"], "trace.file: SQLite keeps ':memory:' in memory"),
+        (["config", "a" * 300 + ".yaml"], "File name too long"),
+        (["inspect", "a" * 300], "File name too long"),
+        (["run", "--bundle", "/dev/zero"], "it is no file but a pipe or a device"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
@@ -144,12 +171,15 @@ def test_a_bug_shows_its_traceback_and_is_exit_code_1(
     assert json.loads(out)["error"]["message"] == "KeyError: 'nothing'"
 
 
-def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_is_130(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(args: object) -> cli.Outcome:
         raise KeyboardInterrupt
 
     replaced(monkeypatch, interrupted)
     assert cli.main(["config"]) == 130
+    assert capsys.readouterr() == ("", "edgegan: error: interrupted\n")
+    assert cli.main(["config", "--json"]) == 130
+    assert json.loads(capsys.readouterr().out) == {"error": {"message": "interrupted", "mend": ""}}
 
 
 def test_what_libraries_and_child_processes_print_is_kept_off_stdout(
@@ -175,6 +205,100 @@ def test_a_reader_that_went_away_is_no_trouble() -> None:
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("arguments", [["config"], ["config", "--json"], ["--help"], ["--version"]])
+@pytest.mark.parametrize(("where", "why"), [("/dev/full", "No space left on device"), ("&-", "it is closed")])
+def test_a_result_that_cannot_be_written_is_a_failure_in_one_line(
+    arguments: list[str], where: str, why: str
+) -> None:
+    done = in_shell(f'exec "$@" >{where}', *arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"edgegan: error: the result cannot be written to standard output: {why}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_error_that_cannot_be_written_keeps_its_exit_code() -> None:
+    for where in ("/dev/full", "&-"):
+        done = in_shell(f'exec "$@" >{where}', "confi", "--json")
+        assert done.returncode == 2
+        assert done.stderr == "edgegan: error: there is no command 'confi': did you mean 'config'?\n"
+        assert in_shell(f'exec "$@" 2>{where} >{where}', "confi", "--json").returncode == 2
+
+
+def test_an_error_into_a_closed_pipe_is_said_on_stderr() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "edgegan", "confi", "--json"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+
+
+def test_with_every_stream_closed_a_command_still_works(tmp_path: Path) -> None:
+    """Its files must not get the numbers of the streams."""
+    trace = tmp_path / "t.trace"
+    options = ["--camera", "pattern://?rate=50", "--generator", "passthrough://", "--display", "null://"]
+    done = in_shell('exec "$@" 0<&- >&- 2>&-', "run", *options, "--frames", "3", "--trace", str(trace))
+    assert done.returncode == 1  # the summary had nowhere to go
+    assert json.loads(edgegan("trace", "summary", str(trace), "--json").stdout)["frames"] == 3
+
+
+def test_what_the_terminal_cannot_show_is_escaped() -> None:
+    written = io.BytesIO()
+    cli._write("b\u00fcndel\n", io.TextIOWrapper(written, "ascii"), 1)
+    assert written.getvalue() == b"b\\xfcndel\n"
+
+
+def test_json_may_stand_before_the_command(capsys: Captured) -> None:
+    assert cli.main(["--json", "config"]) == 0
+    assert json.loads(capsys.readouterr().out)["displays"] == ["window://"]
+
+
+def test_config_takes_what_run_takes(capsys: Captured) -> None:
+    assert cli.main(["config", "--camera", "pattern://?crop=contain&rotate=90&mirror=1"]) == 0
+    assert "crop=contain" in capsys.readouterr().out
+
+
+def test_the_home_folder_is_expanded_in_every_path(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cli.main(["config", "--bundle", "~/b", "--trace", "~/t", "--json"]) == 0
+    config = json.loads(capsys.readouterr().out)
+    assert (config["bundle"], config["trace"]["file"]) == (f"{tmp_path}/b", f"{tmp_path}/t")
+    for arguments in (["demo", "-o", "~/b"], ["pack", "m.onnx", "-o", "~/b"]):
+        assert cli._parse(arguments).output == tmp_path / "b"
+    for arguments in (["inspect", "~/b"], ["bench", "~/b"]):
+        assert cli._parse(arguments).bundle == tmp_path / "b"
+    assert cli._parse(["trace", "summary", "~/b"]).file == tmp_path / "b"
+    assert cli._parse(["run", "~/b"]).config == tmp_path / "b"
+
+
+def test_a_pipe_in_place_of_a_file_is_refused_at_once(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    for arguments in (
+        ["inspect", "pipe"],
+        ["config", "pipe"],
+        ["bench", "pipe"],
+        ["pack", "--recipe", "pipe", "-o", "b"],
+    ):
+        assert cli.main(arguments) == 2
+        assert "no file but a pipe or a device" in capsys.readouterr().err
+
+
+def test_bench_shows_its_progress(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bench(bundle: object, *, progress: Any, **options: object) -> dict[str, Any]:
+        progress("timing", 0.5)
+        return {"latency_ms": {}}
+
+    monkeypatch.setattr("edgegan.bench.bench", bench)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert cli.main(["bench"]) == 0
+    assert " 50% timing" in capsys.readouterr().err
 
 
 def test_negative_ranges_need_no_equals_sign() -> None:

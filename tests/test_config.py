@@ -1,5 +1,6 @@
 """The configuration: its default file, and every mistake at once with its line."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,15 @@ log:
         ("displays:\n  - null://\n  - ''\n", "c.yaml:3: displays[1]: '' is no URI"),
         ("generator: passthru://\n", "did you mean 'passthrough'?"),
         ("on: 1\n", "c.yaml:1: on: there is no such key"),
+        ("displays: [nul://]\n", "c.yaml:1: displays[0]: there is no display driver 'nul': did you mean"),
+        ("seconds: 1.0e+9\n", "c.yaml:1: seconds: is 1000000000.0, but should be less than or equal to"),
+        ("generator: onnxruntime://x.onnx\n", "c.yaml:1: generator: the generator 'onnxruntime://' needs"),
+        ("generator: passthrough://\nbundle: b\n", "c.yaml:1: both the bundle 'b' and the generator"),
+        ('frames: 1\ncamera: "file://\\ud800"\n', r"c.yaml:2: camera: 'file://\ud800' is not valid UTF-8"),
+        ('bundle: "a\\0"\n', "c.yaml:1: bundle: the path 'a\\x00' holds a zero byte"),
+        ("bundle: ~nosuchuser/b\n", "c.yaml:1: bundle: there is no home folder '~nosuchuser'"),
+        ("trace: {file: ':memory:'}\n", "c.yaml:1: trace.file: SQLite keeps ':memory:' in memory"),
+        ("worker: {frame_timeout_seconds: 0}\n", "worker.frame_timeout_seconds: is 0, but should be greater"),
         ("a: &a [*a]\n", "c.yaml is nested too deep"),
         ("a: &a 1\n" + ENDLESS, "c.yaml holds more than 10000 values"),
     ],
@@ -128,6 +138,33 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     ]:
         with pytest.raises(ConfigError, match=said):
             load_config(tmp_path / name, {})
+
+
+def test_what_is_no_configuration_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with (tmp_path / "film.yaml").open("wb") as film:
+        film.truncate(1 << 40)
+    with pytest.raises(ConfigError, match="is no file but a pipe or a device"):
+        load_config(tmp_path / "pipe", {})
+    with pytest.raises(ConfigError, match="has 1099511627776 bytes: is it the right file"):
+        load_config(tmp_path / "film.yaml", {})
+
+
+def test_a_bundle_given_takes_the_place_of_the_files_generator(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("generator: passthrough://\n")
+    config = load_config(tmp_path / "c.yaml", {"bundle": "b"})
+    assert (config.bundle, config.generator) == ("b", "")
+    (tmp_path / "c.yaml").write_text("bundle: b\n")
+    config = load_config(tmp_path / "c.yaml", {"generator": "passthrough://"})
+    assert (config.bundle, config.generator) == ("", "passthrough://")
+
+
+def test_paths_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/x")
+    (tmp_path / "c.yaml").write_text("bundle: ~/b\ntrace: {file: ~/t}\n")
+    config = load_config(tmp_path / "c.yaml", {})
+    assert (config.bundle, config.trace.file) == ("/home/x/b", "/home/x/t")
+    assert load_config(None, {"bundle": "./~b"}).bundle == "./~b"
 
 
 def test_an_empty_file_and_no_file_are_the_defaults(tmp_path: Path) -> None:

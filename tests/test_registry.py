@@ -7,7 +7,17 @@ from typing import Literal
 import pytest
 
 from edgegan.errors import ConfigError, MissingDependency
-from edgegan.registry import Size, Uri, check_uri, did_you_mean, open_driver, options_from_uri
+from edgegan.registry import (
+    GENERATORS,
+    Size,
+    Uri,
+    check_generator_uri,
+    check_uri,
+    did_you_mean,
+    open_driver,
+    options_from_uri,
+    path_from_text,
+)
 
 
 class Part:
@@ -105,3 +115,39 @@ def test_a_function_may_take_options_too() -> None:
     def resize(path: str, *, width: int = 1) -> None: ...
 
     assert options_from_uri("test", resize, Uri.parse("x://?width=4")) == {"width": 4}
+
+
+def test_paths_as_people_write_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/x")
+    assert path_from_text("~/a") == Path("/home/x/a")
+    assert path_from_text("./~a") == Path("~a")
+    assert path_from_text("b/~") == Path("b/~")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "cannot be empty"),
+        ("a\0", "zero byte"),
+        ("caf\udce9", "not valid UTF-8: rename"),
+        ("~nosuchuser/a", r"no home folder '~nosuchuser' for .* write '\./~nosuchuser'"),
+    ],
+)
+def test_what_no_file_can_be_called(text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        path_from_text(text)
+
+
+def test_a_path_of_other_bytes_than_utf8_is_refused() -> None:
+    assert Uri.parse("file://caf%C3%A9.mp4").path == "caf\u00e9.mp4"
+    with pytest.raises(ConfigError, match=r"'file://caf%E9\.mp4' names with '%' is not valid UTF-8"):
+        Uri.parse("file://caf%E9.mp4")
+
+
+def test_every_generator_needs_a_bundle_or_says_that_it_does_not() -> None:
+    check_generator_uri(Uri.parse("passthrough://?delay_ms=3"))
+    for scheme in set(GENERATORS) - {"passthrough"}:
+        with pytest.raises(
+            ConfigError, match=f"needs a model: give its bundle with --bundle and --runtime {scheme}"
+        ):
+            check_generator_uri(Uri.parse(f"{scheme}://"))

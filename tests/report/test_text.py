@@ -93,6 +93,14 @@ def test_progress_is_drawn_on_a_terminal_and_wiped_afterwards() -> None:
     assert terminal.getvalue().endswith("\r\x1b[K")
 
 
+def test_progress_is_drawn_again_only_where_it_changed() -> None:
+    with ProgressBar(terminal := Terminal()) as progress:
+        assert progress is not None
+        for step in range(1000):
+            progress("timing", step / 100_000)
+    assert terminal.getvalue().count("timing") == 2  # 0 % and 1 %
+
+
 def test_progress_is_silent_elsewhere() -> None:
     with ProgressBar(pipe := io.StringIO()) as progress:
         assert progress is None

@@ -32,6 +32,7 @@ __all__ = ["Daemon", "run"]
 log = logging.getLogger(__name__)
 
 _IDLE_S = 0.25
+_DYING_S = 0.2  # between the end of a process's sockets and its own
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -276,7 +277,7 @@ class Daemon:
         worker = self._keeper.worker
         if worker is None or self._ended is not None:
             return
-        how = worker.death() or "it closed its end"
+        how = worker.death(_DYING_S) or "it closed its end"
         if not self._statistics.frames and self._worker_failure is None:
             self._worker_failure = GeneratorError(
                 f"the worker died before its first picture: {how}", "see the log"

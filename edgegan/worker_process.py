@@ -86,10 +86,11 @@ class WorkerProcess:
                 self.hung_up = True
         return messages
 
-    def death(self) -> str | None:
-        """How the process ended, in words; None while it runs."""
-        status = self._process.poll()
-        if status is None:
+    def death(self, timeout_s: float = 0.0) -> str | None:
+        """How the process ended, in words; None if it still runs after the time-out."""
+        try:
+            status = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
             return None
         if status < 0:
             return f"it was killed by {_signal_name(-status)}"

@@ -160,7 +160,9 @@ def killed_at_random(count: int, trace: Path) -> dict[str, Any]:
         def kill() -> None:
             for _ in range(count):
                 time.sleep(chance.uniform(0.05, 1.2))
-                with suppress(ProcessLookupError, psutil.NoSuchProcess):  # it may just have ended
+                while not workers_left():
+                    time.sleep(0.01)
+                with suppress(IndexError, ProcessLookupError, psutil.NoSuchProcess):  # it may just have ended
                     os.kill(workers_left()[0], signal.SIGKILL)
             time.sleep(1.5)
             daemon._ended = "enough"
@@ -182,7 +184,8 @@ def test_a_killed_worker_is_replaced_and_leaves_nothing(
     assert count * 0.8 <= summary["worker_restarts"] <= count
     assert "it was killed by SIGKILL" in caplog.text
     assert len(probe) == summary["frames"] > 0, "the display failed, or showed a torn picture"
-    assert (len(os.listdir("/proc/self/fd")), set(os.listdir("/dev/shm"))) == (descriptors, shared)
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
+    assert set(os.listdir("/dev/shm")) <= shared
     deaths = [event for event in read_events(tmp_path / "t") if event["kind"] == "worker_died"]
     assert len(deaths) == summary["worker_restarts"]
 
@@ -197,7 +200,7 @@ def test_a_killed_worker_does_not_draw_a_file_again(tmp_path: Path, probe: list[
         def kill() -> None:
             for _ in range(2):
                 time.sleep(1.3)
-                with suppress(ProcessLookupError, psutil.NoSuchProcess):  # it may just have ended
+                with suppress(IndexError, ProcessLookupError, psutil.NoSuchProcess):  # it may just have ended
                     os.kill(workers_left()[0], signal.SIGKILL)
 
         killer = threading.Thread(target=kill)

@@ -245,8 +245,8 @@ def test_with_every_stream_closed_a_command_still_works(tmp_path: Path) -> None:
 
 
 def test_what_the_terminal_cannot_show_is_escaped() -> None:
-    written = io.BytesIO()
-    cli._write("b\u00fcndel\n", io.TextIOWrapper(written, "ascii"), 1)
+    terminal = io.TextIOWrapper(written := io.BytesIO(), "ascii")
+    cli._write("b\u00fcndel\n", terminal, 1)
     assert written.getvalue() == b"b\\xfcndel\n"
 
 

@@ -95,8 +95,12 @@ def _options(threads: int, spinning: str) -> onnxruntime.SessionOptions:
 
 
 def _usable_cores() -> int:
-    """Physical cores, but no more than this process may use (taskset, containers' cpusets)."""
-    return min(psutil.cpu_count(logical=False) or 1, len(os.sched_getaffinity(0)))
+    """Physical cores, but no more than this process may use (taskset, containers' cpusets).
+
+    Where the kernel does not tell cores from threads (ARM without a topology), all that it may use.
+    """
+    usable = len(os.sched_getaffinity(0))
+    return min(psutil.cpu_count(logical=False) or usable, usable)
 
 
 def _pixels(what: str, tensors: list[Any]) -> tuple[str, tuple[int, int]]:

@@ -42,6 +42,13 @@ def test_it_uses_the_cores_that_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     assert OnnxRuntimeGenerator(model=inverter()).description["threads"] == 1
 
 
+def test_without_a_topology_it_uses_all_that_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As psutil answers on ARM kernels that tell no cores from threads."""
+    monkeypatch.setattr("psutil.cpu_count", lambda logical: None)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    assert OnnxRuntimeGenerator(model=inverter()).description["threads"] == 4
+
+
 @pytest.mark.parametrize("size", [["batch", 16, 24, 3], [1, "height", 24, 3], [1, 16, 24, 4], [16, 24, 3]])
 def test_a_model_that_is_not_packed_is_named_as_such(size: list[int | str]) -> None:
     model = onnx.load_from_string(inverter())

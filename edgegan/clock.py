@@ -2,10 +2,23 @@
 
 import time
 
-__all__ = ["Schedule", "sleep_until"]
+from edgegan.errors import ConfigError
+
+__all__ = ["Schedule", "check_rate", "sleep_until"]
+
+_SLOWEST_HERTZ, _FASTEST_HERTZ = 0.01, 1000.0
 
 _WAKE_EARLY_NS = 200_000
 """An idle core wakes this much late from `time.sleep` (0.1 to 0.2 ms measured); what is left is spun away."""
+
+
+def check_rate(what: str, rate_hertz: float) -> None:
+    """Raise `ConfigError` for a rate that no part keeps: from a picture in 100 s to 1000 a second."""
+    if not _SLOWEST_HERTZ <= rate_hertz <= _FASTEST_HERTZ:
+        raise ConfigError(
+            f"{what} cannot have {rate_hertz:g} pictures a second",
+            f"use a rate from {_SLOWEST_HERTZ:g} to {_FASTEST_HERTZ:g}",
+        )
 
 
 def sleep_until(deadline_ns: int) -> None:

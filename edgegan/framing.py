@@ -11,10 +11,13 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
+from edgegan.errors import ConfigError
 from edgegan.frame import Pixels
 from edgegan.registry import Uri, options_from_uri
 
-__all__ = ["Framing", "centre", "fitted", "shrink", "split_framing"]
+__all__ = ["Framing", "centre", "check_size", "fitted", "shrink", "split_framing"]
+
+_LONGEST_SIDE = 4096
 
 _OPTIONS = ("crop", "rotate", "mirror")
 _ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
@@ -57,6 +60,15 @@ class Framing:
         """Room for the picture as the camera sees it."""
         height, width = self.size if self.rotate in (0, 180) else self.size[::-1]
         return np.empty((height, width, 3), np.uint8)
+
+
+def check_size(what: str, size: tuple[int, int], least: int = 1) -> None:
+    """Raise `ConfigError` unless both sides of `size` (height, width) lie within `least` to 4096 pixels."""
+    if not least <= min(size) <= max(size) <= _LONGEST_SIDE:
+        raise ConfigError(
+            f"{what} cannot be {size[1]}x{size[0]}",
+            f"use a size from {least}x{least} to {_LONGEST_SIDE}x{_LONGEST_SIDE}",
+        )
 
 
 def split_framing(uri: Uri) -> tuple[Uri, dict[str, Any]]:

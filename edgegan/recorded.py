@@ -6,7 +6,7 @@ Decoding takes one thread (0.8 ms a picture at 640 x 272); two spent a third mor
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from edgegan.frame import Pixels
 
 __all__ = ["PICTURE_SUFFIXES", "Source", "open_source"]
 
-PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 # cv2's FFmpeg prints on stderr by itself; it reads this when the first clip is opened. -8 is AV_LOG_QUIET.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -28,6 +28,8 @@ class Source(Protocol):
     """Pictures in their order."""
 
     rate_hertz: float
+    length: int
+    """How many pictures there are, as far as is known: a clip's container errs, or says 0."""
     name: str
     description: str
 
@@ -49,14 +51,32 @@ class Source(Protocol):
 
 def open_source(path: str) -> Source:
     """A clip, a folder of pictures or one picture; `ConfigError` where there is none."""
+    try:
+        files = _files(path)
+    except (OSError, RuntimeError) as error:  # RuntimeError: ~name where nobody is called so
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(f"cannot read '{path}': {why}", "check the path and its permissions") from None
+    if isinstance(files, list):
+        return Pictures(path, files)
+    return Pictures(path, [files]) if _is_picture(files) else Clip(files)
+
+
+def _files(path: str) -> Path | list[Path]:
+    """One file that may be read, or the pictures of a folder."""
     file = Path(path).expanduser()
     if not path or not file.exists():
         raise ConfigError(
-            f"there is no clip or folder '{path}'", "check the path; file:///x starts at the root"
+            f"there are no pictures at '{path}': no such clip or folder",
+            "check the path; file:///x starts at the root",
         )
     if file.is_dir():
-        return Pictures(path, sorted((p for p in file.iterdir() if _is_picture(p)), key=_natural))
-    return Pictures(path, [file]) if _is_picture(file) else Clip(file)
+        return sorted((p for p in file.iterdir() if _is_picture(p) and p.is_file()), key=_natural)
+    if not file.is_file():  # opening a pipe would wait for its other end
+        raise ConfigError(
+            f"'{path}' is no file, but a device or a pipe", "name a clip, a picture or a folder"
+        )
+    file.open("rb").close()
+    return file
 
 
 def _is_picture(file: Path) -> bool:
@@ -78,7 +98,7 @@ class Pictures:
             raise ConfigError(
                 f"folder '{path}' holds no pictures", f"put {', '.join(sorted(PICTURE_SUFFIXES))} files there"
             )
-        self._files, self._position = files, 0
+        self._files, self._position, self.length = files, 0, len(files)
         self.name = self.description = f"{len(files)} picture{'s' * (len(files) > 1)} of '{path}'"
 
     def next(self) -> Pixels | None:
@@ -105,9 +125,11 @@ def _picture_from_file(file: Path) -> Pixels:
         data = np.fromfile(file, np.uint8)
     except OSError as error:
         raise CameraError(
-            f"cannot read the picture '{file}': {error.strerror}", "check its permissions"
+            f"cannot read the picture '{file}': {error.strerror}",
+            "check that it is still there, and its permissions",
         ) from None
-    with _quiet():
+    pixels = None
+    with _quiet(), suppress(cv2.error):  # raised for pictures beyond OpenCV's limits
         pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if pixels is None:
         raise CameraError(
@@ -126,6 +148,7 @@ class Clip:
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate_hertz = rate if 0 < rate <= 1000 else Pictures.rate_hertz
         self._promised = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.length = max(0, int(self._promised))
         width, height = (
             int(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
         )
@@ -159,7 +182,15 @@ class Clip:
     def rewind(self) -> None:
         """Open anew (5 ms): seeking to the start is refused by some containers."""
         self._capture.release()
-        self._capture = self._opened()
+        if not self._file.exists():
+            raise CameraError(
+                f"{self.name} is gone: it was there when it was opened",
+                "put it back; a file may not be moved or removed while it plays",
+            )
+        try:
+            self._capture = self._opened()
+        except ConfigError as error:
+            raise CameraError(error.message, error.mend) from None
         self._decoded, self._last_ms = 0, 0.0
 
     def close(self) -> None:

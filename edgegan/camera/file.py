@@ -3,10 +3,10 @@
 import time
 from typing import Literal
 
-from edgegan.clock import Schedule, sleep_until
-from edgegan.errors import CameraError, CameraTimeout, ConfigError, EndOfStream
+from edgegan.clock import Schedule, check_rate, sleep_until
+from edgegan.errors import CameraError, CameraTimeout, EndOfStream
 from edgegan.frame import Frame, Pixels, read_only
-from edgegan.framing import Framing
+from edgegan.framing import Framing, check_size
 from edgegan.recorded import open_source
 from edgegan.registry import Size
 
@@ -36,8 +36,10 @@ class FileCamera:
         rate: float | None = None,
         size: Size | None = None,
     ) -> None:
-        if rate is not None and not 0 < rate <= 1000:
-            raise ConfigError(f"a camera cannot give {rate:g} pictures a second", "use a rate of up to 1000")
+        if rate is not None:
+            check_rate("a file camera", rate)
+        if size is not None:
+            check_size("a camera's picture", size)
         self._source = open_source(path)
         self._loop = loop
         self._framing = Framing(size) if size else None

@@ -21,9 +21,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edgegan.clock import Schedule, sleep_until
-from edgegan.errors import CameraTimeout, ConfigError
+from edgegan.clock import Schedule, check_rate, sleep_until
+from edgegan.errors import CameraTimeout
 from edgegan.frame import Frame, Pixels, read_only
+from edgegan.framing import check_size
 from edgegan.registry import Size
 
 __all__ = ["PatternCamera", "PatternStamp", "read_stamp"]
@@ -61,11 +62,8 @@ class PatternCamera:
         rate: float = 30.0,
         pace: Literal["real", "max"] = "real",
     ) -> None:
-        if not 0 < rate <= 1000 or min(size) < 2 * _CELLS_PER_SIDE:
-            raise ConfigError(
-                f"there is no pattern of {size[1]} x {size[0]} at {rate:g} pictures a second",
-                f"use a size from {2 * _CELLS_PER_SIDE}x{2 * _CELLS_PER_SIDE} and a rate up to 1000",
-            )
+        check_rate("a test pattern", rate)
+        check_size("a test pattern", size, least=2 * _CELLS_PER_SIDE)
         self.live = pace == "real"
         self.rate_hertz: float | None = rate
         self.description = f"test pattern, {size[1]} x {size[0]}, {rate:g} pictures a second"

@@ -8,6 +8,7 @@ import numpy as np
 from edgegan.clock import sleep_until
 from edgegan.errors import ConfigError, GeneratorError
 from edgegan.frame import Pixels
+from edgegan.framing import check_size
 from edgegan.registry import Size
 
 __all__ = ["PassthroughGenerator"]
@@ -25,6 +26,7 @@ class PassthroughGenerator:
     def __init__(self, path: str = "", *, delay_ms: float = 0.0, size: Size = _SIZE) -> None:
         if not 0 <= delay_ms <= 60_000:
             raise ConfigError(f"passthrough cannot take {delay_ms:g} ms", "use delay_ms from 0 to 60000")
+        check_size("passthrough's picture", size)
         self.input_size: tuple[int, int] = size
         self.output_size: tuple[int, int] = size
         self.description: dict[str, Any] = {"runtime": "passthrough", "delay_ms": delay_ms}

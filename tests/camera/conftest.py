@@ -1,5 +1,9 @@
 """Clips and pictures that the tests of this folder make themselves."""
 
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -32,6 +36,21 @@ def write_clip(file: Path, length: int = CLIP_LENGTH, options: dict[str, str] | 
             container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_picture(number % 64), "bgr24")))
         container.mux(stream.encode())
     return file
+
+
+@contextmanager
+def without_rights() -> Iterator[Path]:
+    """A folder, and until it is left this process is not root, who may read and write everything."""
+    nobody, is_root = 65534, os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as folder:
+        if is_root:
+            os.chown(folder, nobody, nobody)
+            os.seteuid(nobody)
+        try:
+            yield Path(folder)
+        finally:
+            if is_root:
+                os.seteuid(0)
 
 
 @pytest.fixture(scope="session")

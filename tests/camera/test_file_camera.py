@@ -1,5 +1,7 @@
 """A clip or a folder of pictures as a camera, and what is wrong with some of them."""
 
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,7 +14,7 @@ import pytest
 from edgegan.camera.file import FileCamera
 from edgegan.errors import CameraError, ConfigError, EndOfStream
 from edgegan.registry import Size
-from tests.camera.conftest import CLIP_LENGTH, number_in, numbered_picture, write_clip
+from tests.camera.conftest import CLIP_LENGTH, number_in, numbered_picture, without_rights, write_clip
 
 
 def numbers(camera: FileCamera, count: int) -> list[int]:
@@ -173,7 +175,55 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         camera.read(1.0)
 
 
-@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("path", ["~nosuchuser/b.mp4", "x" * 300 + ".mp4", "x" * 300 + "/"])
+def test_a_path_that_no_file_can_have_is_refused(path: str) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read '"):
+        FileCamera(path)
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "1.png", "folder", "folder/clip.mp4"])
+def test_what_may_not_be_read_is_refused(name: str) -> None:
+    with without_rights() as folder:
+        (folder / "folder").mkdir()
+        for file in ("clip.mp4", "1.png", "folder/clip.mp4"):
+            (folder / file).touch(0o000)
+        (folder / "folder").chmod(0o000)
+        with pytest.raises(ConfigError, match="Permission denied"):
+            FileCamera(str(folder / name))
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_or_a_device_is_not_waited_for(tmp_path: Path) -> None:
+    for name in ("pipe.mp4", "1.png"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(ConfigError, match="device or a pipe"):
+            FileCamera(str(tmp_path / name))
+    with pytest.raises(ConfigError, match="device or a pipe"):
+        FileCamera("/dev/zero")
+    with pytest.raises(ConfigError, match="holds no pictures"):
+        FileCamera(str(tmp_path))
+
+
+def test_a_clip_that_is_removed_while_it_loops_is_said_to_be_gone(clip: Path, tmp_path: Path) -> None:
+    copy = shutil.copy(clip, tmp_path / "copy.mp4")
+    camera = FileCamera(str(copy), pace="max", loop=True)
+    copy.unlink()
+    assert numbers(camera, CLIP_LENGTH) == list(range(CLIP_LENGTH))
+    with pytest.raises(CameraError, match=r"copy.mp4' is gone"):
+        camera.read(1.0)
+
+
+def test_a_picture_of_absurd_size_is_refused(clip: Path) -> None:
+    with pytest.raises(ConfigError, match="4096"):
+        FileCamera(str(clip), size=Size((16384, 16384)))
+
+
+def test_portable_pixmaps_are_pictures(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "1.ppm"), numbered_picture(9))
+    assert numbers(FileCamera(str(tmp_path), pace="max"), 1) == [9]
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf"), 1e-300])
 def test_an_impossible_rate_is_refused(clip: Path, rate: float) -> None:
     with pytest.raises(ConfigError):
         FileCamera(str(clip), rate=rate)

@@ -78,7 +78,16 @@ def test_the_picture_moves_all_over() -> None:
     assert (first[:380] != second[:380]).mean() > 0.8
 
 
-@pytest.mark.parametrize(("size", "rate"), [((64, 64), 30.0), ((480, 640), 0.0), ((480, 640), float("nan"))])
+@pytest.mark.parametrize(
+    ("size", "rate"),
+    [
+        ((64, 64), 30.0),
+        ((16384, 16384), 30.0),
+        ((480, 640), 0.0),
+        ((480, 640), 1e-300),
+        ((480, 640), float("nan")),
+    ],
+)
 def test_impossible_patterns_are_refused(size: tuple[int, int], rate: float) -> None:
     with pytest.raises(ConfigError):
         PatternCamera(size=Size(size), rate=rate)

@@ -55,6 +55,11 @@ def test_time_lost_outside_is_not_made_up_for() -> None:
     assert time.perf_counter() - started > 0.0045
 
 
+def test_an_absurd_size_is_refused() -> None:
+    with pytest.raises(ConfigError, match="4096"):
+        PassthroughGenerator(size=Size((16384, 16384)))
+
+
 @pytest.mark.parametrize("delay_ms", [-1.0, float("nan"), 1e9])
 def test_an_impossible_delay_is_refused(delay_ms: float) -> None:
     with pytest.raises(ConfigError):

@@ -1,5 +1,8 @@
 """A video that grows as `out.mp4.part`, in fragments, and becomes `out.mp4` when it is closed.
 
+A small one is copied into one piece then, with its index in front; a large one keeps its fragments, so that
+closing does not depend on how long it ran.
+
 So whatever kills the process leaves a file that plays up to its last second, and what is whole starts to play
 before it has been loaded.
 """
@@ -25,8 +28,14 @@ _TICKS_PER_SECOND = 90_000
 _BT601, _LIMITED = 6, 1  # AVCOL_SPC_SMPTE170M and AVCOL_RANGE_MPEG: what OpenCV makes of BGR
 _FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
 _FASTSTART = {"movflags": "faststart"}
-_X264 = {"tune": "zerolatency", "g": "30", "threads": "1"}
+_KEYFRAME_DISTANCE = 30
+_X264 = {"tune": "zerolatency", "g": str(_KEYFRAME_DISTANCE), "threads": "1"}
 """No look-ahead and one thread: little memory, and the cores are the generator's (docs/displays.md)."""
+
+_COPIED_BYTES = 16 * 2**20
+"""What an SD card (20 MB/s) takes in the second within which everything ends."""
+_FAILURES = (OSError, ValueError, RuntimeError, MemoryError, av.error.FFmpegError, cv2.error)
+"""PyAV's errors are OSErrors and ValueErrors only where FFmpeg's reason has an errno."""
 
 
 class Video:
@@ -49,8 +58,9 @@ class Video:
     def write(self, pixels: Pixels, captured_ns: int) -> None:
         """Add a picture, uint8 (H, W, 3), always of the same size; an odd side gets one more line."""
         height, width = pixels.shape[:2]
-        even = cv2.copyMakeBorder(pixels, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-        with refusal(self._final, DisplayError):
+        self._count += 1
+        with refusal(self._final, DisplayError, self._kept()):
+            even = cv2.copyMakeBorder(pixels, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
             if self._stream is None:
                 self._start_ns, self._stream = captured_ns, self._encoder(*even.shape[:2])
             yuv = np.asarray(cv2.cvtColor(even, cv2.COLOR_BGR2YUV_I420), np.uint8)
@@ -66,16 +76,28 @@ class Video:
         if container is None:
             return
         if self._broken:
-            with suppress(OSError):
+            with suppress(*_FAILURES):
                 container.close()
+            if self._kept() is None:
+                self._part.unlink(missing_ok=True)
             return
-        with refusal(self._final, DisplayError):
+        with refusal(self._final, DisplayError, self._kept()):
             if self._stream is not None:
                 container.mux(self._stream.encode())
             container.close()
-            if self._stream is not None:
+        with refusal(self._final, DisplayError, self._part):
+            if self._stream is None:
+                self._part.unlink()
+            elif self._part.stat().st_size > _COPIED_BYTES:
+                _sync(self._part)
+                self._part.replace(self._final)
+            else:
                 self._publish()
-            self._part.unlink()
+                self._part.unlink()
+
+    def _kept(self) -> Path | None:
+        """Where the pictures are that were recorded so far: the first fragment ends at the second key frame."""
+        return self._part if self._count > _KEYFRAME_DISTANCE else None
 
     def _encoder(self, height: int, width: int) -> Any:
         stream = self._container.add_stream(
@@ -90,9 +112,8 @@ class Video:
     def _next_pts(self, captured_ns: int) -> int:
         """Presentation time in ticks; it only ever grows, as MP4 demands."""
         since_start_s = (
-            (captured_ns - self._start_ns) / 1e9 if self._rate is None else self._count / self._rate
+            (captured_ns - self._start_ns) / 1e9 if self._rate is None else (self._count - 1) / self._rate
         )
-        self._count += 1
         self._last_pts = max(self._last_pts + 1, round(since_start_s * _TICKS_PER_SECOND))
         return self._last_pts
 
@@ -110,25 +131,35 @@ class Video:
                     if packet.dts is not None:
                         packet.stream = stream
                         result.mux(packet)
-            with whole.open("rb") as file:
-                os.fsync(file.fileno())
+            _sync(whole)
             whole.replace(self._final)
-        except OSError:
+        except _FAILURES:
             whole.unlink(missing_ok=True)
             raise
 
 
+def _sync(file: Path) -> None:
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+
+
 @contextmanager
-def refusal(path: Path, kind: type[EdgeganError]) -> Iterator[None]:
-    """Turn the file system's or the encoder's refusal into an error of `kind`."""
+def refusal(path: Path, kind: type[EdgeganError], kept: Path | None = None) -> Iterator[None]:
+    """Turn the file system's or the encoder's refusal into an error of `kind`.
+
+    kept: the file, if any, that holds what was recorded so far.
+    """
     try:
         yield
-    except (OSError, ValueError) as error:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        mend = (
-            "free some space; what was written before is still there"
-            if full
-            else "check the path, its permissions and the options"
-        )
+    except _FAILURES as error:
+        code = getattr(error, "errno", None)
+        full = isinstance(error, OSError) and code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        why = getattr(error, "strerror", None) or str(error) or "there is not enough memory"
+        mend = "free some space" if full else "check the path, its permissions and the options"
+        if kept:
+            mend += (
+                f"; what was recorded so far is kept in '{kept}', which plays once it is named {path.name}"
+            )
+        elif full:
+            mend += "; what was written before is still there"
         raise kind(f"cannot write '{path}': {why}", mend) from error

@@ -1,11 +1,13 @@
 """Pictures into a video or a folder: `file://out.mp4` (H.264, plays in browsers), `file://frames/` (PNG)."""
 
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic_ns
 from typing import Literal, Protocol
 
 import cv2
 
+from edgegan.clock import check_rate
 from edgegan.display.scaling import Fit, Scaler
 from edgegan.errors import ConfigError, DisplayError
 from edgegan.frame import Pixels
@@ -43,17 +45,11 @@ class FileDisplay:
             raise ConfigError(
                 f"'{path}' is neither a video nor a folder", "name it out.mp4, or out/ for pictures"
             )
-        if not 0 <= crf <= 51 or (rate is not None and not 0 < rate <= 1000):
-            raise ConfigError(
-                f"there is no video of crf {crf} and rate {rate}", "use crf 0 to 51, rate up to 1000"
-            )
-        target = Path(path).expanduser()
-        if target.is_dir() and not path.endswith("/"):
-            raise ConfigError(f"'{path}' is a folder", f"write '{path}/' for pictures, or name a file in it")
-        if not target.parent.is_dir():
-            raise ConfigError(
-                f"there is no folder '{target.parent}' for '{path}'", "make it, or check the path"
-            )
+        if not 0 <= crf <= 51:
+            raise ConfigError(f"there is no video of crf {crf}", "use crf 0 to 51")
+        if rate is not None:
+            check_rate("a video", rate)
+        target = _target(path)
         options = {"crf": str(crf), "preset": preset}
         self._sink: _Sink = _Folder(target) if path.endswith("/") else Video(target, rate, options)
         self._size, self._fit = size, fit
@@ -77,26 +73,43 @@ class FileDisplay:
         self._sink.close()
 
 
+def _target(path: str) -> Path:
+    with refusal(Path(path), ConfigError):
+        target = Path(path).expanduser()
+        is_folder, has_parent = target.is_dir(), target.parent.is_dir()
+    if is_folder and not path.endswith("/"):
+        raise ConfigError(f"'{path}' is a folder", f"write '{path}/' for pictures, or name a file in it")
+    if not has_parent:
+        raise ConfigError(f"there is no folder '{target.parent}' for '{path}'", "make it, or check the path")
+    return target
+
+
 class _Sink(Protocol):
     def write(self, pixels: Pixels, captured_ns: int) -> None: ...
     def close(self) -> None: ...
 
 
 class _Folder:
-    """00000001.png, 00000002.png and so on, each complete under its name."""
+    """00000001.png, 00000002.png and so on, each complete under its name. Without a picture, no folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._count = folder, 0
+        self._folder, self._count, self._made = folder, 0, False
         with refusal(folder, ConfigError):
-            folder.mkdir(exist_ok=True)
+            with suppress(FileExistsError):
+                folder.mkdir()
+                self._made = True
             filled = any(folder.iterdir())
         if filled:
             raise ConfigError(
                 f"the folder '{folder}' is not empty", "name another, or empty it: runs would mix"
             )
-        with refusal(folder, ConfigError):
-            (folder / ".part").touch()
-            (folder / ".part").unlink()
+        try:
+            with refusal(folder, ConfigError):
+                (folder / ".part").touch()
+                (folder / ".part").unlink()
+        except ConfigError:
+            self.close()
+            raise
 
     def write(self, pixels: Pixels, captured_ns: int) -> None:
         self._count += 1
@@ -110,4 +123,6 @@ class _Folder:
                 raise
 
     def close(self) -> None:
-        pass
+        if self._made:
+            with suppress(OSError):  # it is not empty
+                self._folder.rmdir()

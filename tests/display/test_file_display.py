@@ -24,6 +24,7 @@ from edgegan.display.file import FileDisplay
 from edgegan.errors import ConfigError, DisplayError, EndOfStream
 from edgegan.frame import Frame
 from edgegan.registry import Size
+from tests.camera.conftest import without_rights
 
 
 def stamped(count: int, size: tuple[int, int] = (128, 128)) -> list[Frame]:
@@ -46,6 +47,12 @@ def sequences(file: Path) -> list[int | None]:
 def times_s(file: Path) -> list[float]:
     with av.open(str(file)) as container:
         return [float(frame.time or 0.0) for frame in container.decode(video=0)]
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every video counts as a large one."""
+    monkeypatch.setattr("edgegan.video._COPIED_BYTES", 0)
 
 
 def test_every_picture_arrives_in_its_order_and_at_its_time(tmp_path: Path) -> None:
@@ -115,6 +122,17 @@ def test_the_index_comes_first(tmp_path: Path) -> None:
     assert b"moof" not in data
 
 
+def test_a_large_video_is_not_copied(tmp_path: Path, large: None) -> None:
+    display = FileDisplay(f"{tmp_path}/out.mp4", rate=10)
+    for frame in stamped(70):
+        display.show(frame.pixels, frame.captured_ns)
+    inode = (tmp_path / "out.mp4.part").stat().st_ino
+    display.close()
+    assert [(p.name, p.stat().st_ino) for p in tmp_path.iterdir()] == [("out.mp4", inode)]
+    assert sequences(tmp_path / "out.mp4") == list(range(70))
+    np.testing.assert_allclose(times_s(tmp_path / "out.mp4"), np.arange(70) / 10, atol=2e-5)
+
+
 def test_what_a_kill_leaves_can_be_played(tmp_path: Path) -> None:
     script = (
         "import sys, time\n"
@@ -155,7 +173,7 @@ def test_a_disk_that_fills_up_while_closing(tmp_path: Path) -> None:
     display = FileDisplay(f"{tmp_path}/out.mp4")
     for frame in stamped(10):
         display.show(frame.pixels, frame.captured_ns)
-    with pytest.raises(DisplayError, match="No space left"):
+    with pytest.raises(DisplayError, match=r"No space left.*kept in '.*out\.mp4\.part'"):
         display.close()
     display.close()
     assert [p.name for p in tmp_path.iterdir()] == ["out.mp4.part"]
@@ -172,16 +190,46 @@ def test_a_wrong_path_is_refused_at_once(tmp_path: Path, path: str) -> None:
     assert caught.value.mend
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-@pytest.mark.parametrize("path", ["out.mp4", "frames/"])
-def test_a_read_only_folder_is_refused_at_once(tmp_path: Path, path: str) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(ConfigError, match="Permission denied"):
-        FileDisplay(f"{tmp_path}/{path}")
+@pytest.mark.parametrize("rights", [0o500, 0o000])
+@pytest.mark.parametrize("path", ["out.mp4", "frames/", ""])
+def test_a_folder_without_rights_is_refused_at_once(path: str, rights: int) -> None:
+    with without_rights() as folder:
+        folder.chmod(rights)
+        with pytest.raises(ConfigError, match="Permission denied"):
+            FileDisplay(f"{folder}/{path}")
+
+
+@pytest.mark.parametrize("path", ["x" * 300 + ".mp4", "x" * 300 + "/", "~nosuchuser/out.mp4"])
+def test_a_path_that_no_file_can_have_is_refused(path: str) -> None:
+    with pytest.raises(ConfigError, match="cannot write '"):
+        FileDisplay(path)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        av.error.ExternalError(1, "Generic error in an external library"),
+        av.error.UnknownError(1, "Unknown error occurred"),
+        av.error.EncoderNotFoundError(1, "Encoder not found"),
+        MemoryError(),
+        cv2.error("Insufficient memory"),
+    ],
+)
+def test_whatever_the_encoder_says_is_the_displays_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    with closing(FileDisplay(f"{tmp_path}/out.mp4")) as display:
+        monkeypatch.setattr("edgegan.video.Video._encoder", refuse)
+        with pytest.raises(DisplayError, match=r"out\.mp4': \w+"):
+            display.show(stamped(1)[0].pixels, 0)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_impossible_options_are_refused(tmp_path: Path) -> None:
-    for options in ({"crf": 99}, {"rate": 0.0}):
+    for options in ({"crf": 99}, {"rate": 0.0}, {"rate": 1e-300}):
         with pytest.raises(ConfigError):
             FileDisplay(f"{tmp_path}/out.mp4", **options)
 
@@ -195,6 +243,21 @@ def test_numbered_pictures(tmp_path: Path) -> None:
     read = cv2.imread(f"{tmp_path}/frames/00000002.png")
     assert read is not None
     np.testing.assert_array_equal(read, frames[1].pixels)
+
+
+def test_the_slowest_rate_makes_a_video(tmp_path: Path) -> None:
+    with closing(FileDisplay(f"{tmp_path}/out.mp4", rate=0.01)) as display:
+        for frame in stamped(3):
+            display.show(frame.pixels, 0)
+    assert times_s(tmp_path / "out.mp4") == [0, 100, 200]
+
+
+def test_without_a_picture_there_is_no_folder(tmp_path: Path) -> None:
+    FileDisplay(f"{tmp_path}/frames/").close()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine").mkdir()
+    FileDisplay(f"{tmp_path}/mine/").close()
+    assert (tmp_path / "mine").is_dir()
 
 
 def test_pictures_of_two_runs_are_not_mixed(tmp_path: Path) -> None:
@@ -211,16 +274,19 @@ def test_pictures_on_a_full_disk(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_browser_plays_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["small", "large"])
+def test_a_browser_plays_it(tmp_path: Path, kind: str, request: pytest.FixtureRequest) -> None:
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no browser is installed: apt install chromium")
+    if kind == "large":
+        request.getfixturevalue("large")
     with closing(FileDisplay(f"{tmp_path}/out.mp4")) as display:
-        for number, frame in enumerate(stamped(30)):
+        for number, frame in enumerate(stamped(50)):
             display.show(frame.pixels, number * 33_000_000)
     (tmp_path / "page.html").write_text(
         "<video id=v muted autoplay src=out.mp4></video><script>"
-        "v.onended = () => fetch(`/played-${v.videoWidth}x${v.videoHeight}-${v.currentTime > 0.9}`);"
+        "v.onended = () => fetch(`/played-${v.videoWidth}x${v.videoHeight}-${v.currentTime > 1.5}`);"
         "v.onerror = () => fetch('/failed-' + encodeURIComponent(v.error.message));</script>"
     )
     answers: queue.Queue[str] = queue.Queue()

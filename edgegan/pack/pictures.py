@@ -1,24 +1,23 @@
 """The pictures on which a packed model is compared with its original."""
 
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from edgegan.errors import BundleError, UserError
+from edgegan.errors import BundleError, CameraError, UserError
 from edgegan.frame import Pixels
 from edgegan.framing import Framing
+from edgegan.recorded import open_source
 from edgegan.resources import resource
 
 __all__ = ["COUNT", "Pictures", "comparison_pictures"]
 
 COUNT = 5
 _CLIP = "engines/clip/paint_demo.mp4"
-_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def comparison_pictures(path: Path | None, size: tuple[int, int]) -> Pictures:
             return Pictures("drawn pictures", tuple(_drawn(size, COUNT)))
     else:
         name = path.name
-    found = [Framing(size)(np.asarray(pixels, np.uint8)) for pixels in _read(path)]
+    found = [Framing(size)(pixels) for pixels in _read(path)]
     if not found:
         raise UserError(
             f"'{path}' holds no picture that OpenCV can read", "name a folder of photos or a video file"
@@ -52,31 +51,18 @@ def comparison_pictures(path: Path | None, size: tuple[int, int]) -> Pictures:
     return Pictures(source, (*found, *drawn))
 
 
-def _read(path: Path) -> list[npt.NDArray[Any]]:
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES)
-        loaded = (cv2.imread(str(file), cv2.IMREAD_COLOR) for file in _evenly(files))
-        return [pixels for pixels in loaded if pixels is not None]
-    if not path.exists():
-        raise UserError(f"there are no pictures at '{path}'", "check the path")
-    return list(_frames_of(path))
-
-
-def _evenly(files: list[Path]) -> list[Path]:
-    return [files[index * len(files) // COUNT] for index in range(COUNT)] if len(files) > COUNT else files
-
-
-def _frames_of(path: Path) -> Iterator[npt.NDArray[Any]]:
-    capture = cv2.VideoCapture(str(path))
-    try:
-        step = max(1, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) // COUNT)
-        for index in range(step * COUNT):
-            if not capture.grab():
-                return
-            if index % step == 0:
-                yield capture.retrieve()[1]
-    finally:
-        capture.release()
+def _read(path: Path) -> Iterator[Pixels]:
+    """Read from the start: seeking goes by time, and misses in a clip of variable frame rate."""
+    with closing(open_source(str(path))) as source:
+        wanted = {index * max(source.length, COUNT) // COUNT for index in range(COUNT)}
+        for index in range(max(wanted) + 1):
+            if index not in wanted:
+                source.skip()
+                continue
+            with suppress(CameraError):  # a picture that cannot be read is left out
+                pixels = source.next()
+                if pixels is not None:
+                    yield pixels
 
 
 def _drawn(size: tuple[int, int], count: int) -> list[Pixels]:

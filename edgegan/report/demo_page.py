@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from edgegan.errors import user_error_from_os_error
 from edgegan.frame import Pixels
+from edgegan.recorded import open_source
 
 __all__ = ["write_demo_page"]
 
@@ -111,6 +112,8 @@ def _number(value: float | None, digits: int) -> str:
 
 def _pairs(rows: npt.NDArray[np.int64], video: Path, clip: Path) -> Iterator[tuple[Pixels, Pixels]]:
     """Pictures of the clip and what was made of them; the trace's sequence numbers say which belong together."""
+    if not len(rows):
+        return
     shown = sorted({len(rows) * share // (2 * _PAIRS) for share in range(1, 2 * _PAIRS, 2)})
     after, _ = pictures_of_clip(video, shown)
     _, length = pictures_of_clip(clip, [])
@@ -126,14 +129,18 @@ def pictures_of_clip(path: Path, wanted: list[int]) -> tuple[dict[int, Pixels], 
 
     Reads from the start: seeking goes by time, and misses in a clip of variable frame rate.
     """
-    capture = cv2.VideoCapture(str(path))
     pictures: dict[int, Pixels] = {}
     count = 0
-    while capture.grab():
-        if count in wanted:
-            pictures[count] = np.asarray(capture.retrieve()[1], np.uint8)
-        count += 1
-    capture.release()
+    with closing(open_source(str(path))) as clip:
+        while True:
+            if count not in wanted:
+                if not clip.skip():
+                    break
+            elif (pixels := clip.next()) is not None:
+                pictures[count] = pixels
+            else:
+                break
+            count += 1
     return pictures, count
 
 

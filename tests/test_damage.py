@@ -127,6 +127,7 @@ def test_a_camera_file_that_is_none(things: Path, tmp_path: Path, camera: str) -
     trace = tmp_path / "t"
     done = edgegan("run", "--camera", f"file://{things}/{camera}", *SQUARE, *FAST, "--trace", str(trace))
     assert_one_clear_error(done, camera)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("given", ["good.onnx", "text.mp4", "nothing", "absent"])

@@ -7,6 +7,7 @@ renderer as it is, 24 bits a pixel, and is scaled there.
 import ctypes
 import logging
 import os
+import threading
 import time
 import warnings
 from typing import Any
@@ -70,6 +71,7 @@ class WindowDisplay:
                 "there is no screen to open a window on (neither DISPLAY nor WAYLAND_DISPLAY is set)",
                 "start it on a desktop, or use another display: file://out.mp4",
             )
+        _check_screen()
         self._closed = False
         for hint, value in _HINTS.items():
             sdl2.SDL_SetHint(hint, value)
@@ -82,6 +84,7 @@ class WindowDisplay:
             self._windowed_size = size or (_screen_area().h * 3 // 4,) * 2
             self._size_is_given = size is not None or fullscreen
             self._window = _new_window(self._windowed_size, title)
+            _outlive_the_server(self._window)
             self._renderer, self._vsync = _new_renderer(self._window)
         except DisplayError:
             self.close()
@@ -104,6 +107,7 @@ class WindowDisplay:
             self._adopt_proportions()
         sdl2.SDL_UpdateTexture(self._texture, None, pixels.ctypes.data, pixels.strides[0])
         self._present()
+        _check_screen()
         return time.monotonic_ns()
 
     def poll(self) -> bool:
@@ -119,6 +123,7 @@ class WindowDisplay:
                 self._toggle_fullscreen()
             elif event.type == sdl2.SDL_WINDOWEVENT and event.window.event in _REDRAW:
                 self._present()
+        _check_screen()
         return True
 
     def close(self) -> None:
@@ -126,6 +131,8 @@ class WindowDisplay:
         if self._closed:
             return
         self._closed = True
+        if _screen_lost.is_set():  # SDL would wait for the answer of a server that is gone
+            return
         self._drop_texture()
         if self._renderer is not None:
             sdl2.SDL_DestroyRenderer(self._renderer)
@@ -182,6 +189,36 @@ class WindowDisplay:
             sdl2.SDL_SetWindowPosition(self._window, area.x, area.y)
             sdl2.SDL_SetWindowFullscreen(self._window, whole)
         self._present()
+
+
+_screen_lost = threading.Event()
+"""Set for good: SDL cannot let go of a connection that broke, nor open another."""
+
+
+_say_nothing = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda _display: 0)
+_note_loss = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(
+    lambda _display, _data: _screen_lost.set()
+)
+
+
+def _outlive_the_server(window: Any) -> None:
+    """Keep Xlib from ending the process when the X server is gone, which takes both handlers (libX11 1.7)."""
+    info = sdl2.SDL_SysWMinfo()
+    sdl2.SDL_VERSION(info.version)
+    if not sdl2.SDL_GetWindowWMInfo(window, info) or info.subsystem != sdl2.SDL_SYSWM_X11:
+        return
+    x11 = ctypes.CDLL("libX11.so.6")
+    if hasattr(x11, "XSetIOErrorExitHandler"):
+        x11.XSetIOErrorHandler(_say_nothing)
+        x11.XSetIOErrorExitHandler(ctypes.c_void_p(info.info.x11.display), _note_loss, None)
+
+
+def _check_screen() -> None:
+    if _screen_lost.is_set():
+        raise DisplayError(
+            "the screen is gone: the X server ended or closed the connection",
+            "start edgegan anew once the desktop is back",
+        )
 
 
 def _check(success: object, doing: str) -> None:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -15,12 +16,9 @@ SCREEN = (600, 800)
 """Height and width."""
 
 
-@pytest.fixture(scope="session")
-def xvfb() -> Iterator[str]:
-    """The name of an X11 screen without window manager."""
-    for program in ("Xvfb", "xdotool", "import"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed: apt install xvfb xdotool imagemagick")
+@contextmanager
+def x11_server() -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+    """An X server without window manager, and the name of its screen."""
     reading, writing = os.pipe()
     command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", f"{SCREEN[1]}x{SCREEN[0]}x24", "-noreset"]
     with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL) as server:
@@ -29,8 +27,18 @@ def xvfb() -> Iterator[str]:
             number = answer.readline().strip()
         if not number:
             pytest.fail("Xvfb did not start")
-        yield f":{number}"
+        yield server, f":{number}"
         server.terminate()
+
+
+@pytest.fixture(scope="session")
+def xvfb() -> Iterator[str]:
+    """The name of an X11 screen without window manager."""
+    for program in ("Xvfb", "xdotool", "import"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed: apt install xvfb xdotool imagemagick")
+    with x11_server() as (_, name):
+        yield name
 
 
 @pytest.fixture

@@ -2,8 +2,10 @@
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -17,7 +19,7 @@ from edgegan.camera.pattern import PatternCamera, read_stamp
 from edgegan.display import screen_present
 from edgegan.errors import DisplayError
 from edgegan.registry import Size
-from tests.display.conftest import SCREEN, screenshot
+from tests.display.conftest import SCREEN, screenshot, x11_server
 
 window = pytest.importorskip(
     "edgegan.display.window", reason="PySDL2 is not installed: pip install edgegan[window]"
@@ -229,6 +231,44 @@ def test_a_screen_that_is_gone_is_an_error(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
     with pytest.raises(DisplayError, match="9999"):
         window.WindowDisplay()
+
+
+def test_a_server_that_is_killed_is_an_error_and_not_the_end_of_the_process() -> None:
+    """In a process of its own, which Xlib would end, and on a server of its own."""
+    if shutil.which("Xvfb") is None:
+        pytest.skip("Xvfb is not installed: apt install xvfb")
+    script = (
+        "import numpy, os, sys, time\n"
+        "from contextlib import closing\n"
+        "from edgegan.display.window import WindowDisplay\n"
+        "from edgegan.errors import DisplayError\n"
+        "pixels = numpy.zeros((64, 64, 3), numpy.uint8)\n"
+        "def use(display):\n"
+        "    for _ in range(100):\n"
+        "        display.show(pixels, 0) if sys.argv[1] == 'show' else display.poll()\n"
+        "        time.sleep(0.02)\n"
+        "with closing(WindowDisplay()) as display:\n"
+        "    display.show(pixels, 0)\n"
+        "    os.kill(int(sys.argv[2]), 9)\n"
+        "    for attempt in (use, use, lambda _: WindowDisplay()):\n"
+        "        try: attempt(display)\n"
+        "        except DisplayError as error: print(error)\n"
+    )
+    for doing in ("show", "poll"):
+        with x11_server() as (server, number):
+            environment = {**os.environ, "DISPLAY": number, "PYTHONPATH": os.pathsep.join(sys.path)}
+            for name in ("WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+                environment.pop(name, None)
+            done = subprocess.run(
+                [sys.executable, "-c", script, doing, str(server.pid)],
+                capture_output=True,
+                text=True,
+                timeout=30,
+                env=environment,
+            )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("the screen is gone") == 3
+        assert "XIO" not in done.stderr
 
 
 def test_whether_there_is_a_screen() -> None:

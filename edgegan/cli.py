@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _stdout_kept_clean():
             data, text = args.handler(args)
         _print_result(json.dumps(data, indent=2, default=str, allow_nan=False) if as_json else text)
-    except BrokenPipeError:
+    except _ReaderGone:
         return _BROKEN_PIPE
     except (Exception, KeyboardInterrupt) as error:
         return _failed(error, as_json, verbose="-v" in arguments or "--verbose" in arguments)
@@ -92,16 +92,20 @@ def _failed(error: BaseException, as_json: bool, verbose: bool) -> int:
 # -- Standard output and standard error
 
 
+class _ReaderGone(Exception):
+    """Nobody reads standard output any more, as in `edgegan config | head -1`. That is no failure of ours."""
+
+
 def _print_result(text: str, end: str = "\n") -> None:
-    """Raises `BrokenPipeError` where the reader has gone, `EdgeganError` where the result cannot be written."""
+    """Raises `_ReaderGone`, and `EdgeganError` where the result cannot be written."""
     try:
         _write(text + end, sys.stdout, 1)
-    except BrokenPipeError:
-        raise
+    except BrokenPipeError as error:
+        raise _ReaderGone from error
     except OSError as error:
         raise EdgeganError(
             f"the result cannot be written to standard output: {error.strerror or error}",
-            "send it to a file in a place with free space",
+            "check where it was sent",
         ) from error
 
 

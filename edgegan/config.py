@@ -45,7 +45,10 @@ class Settings(BaseModel):
 
 
 def _known_scheme(kind: str, drivers: Mapping[str, str], *, or_empty: bool = False) -> AfterValidator:
-    """Refuses unknown drivers. Options are checked on opening: a driver's library may be absent here."""
+    """Refuses unknown drivers and impossible paths.
+
+    Options are checked on opening: a driver's library may be absent here.
+    """
 
     def check(text: str) -> str:
         if or_empty and not text:

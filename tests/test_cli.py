@@ -171,6 +171,17 @@ def test_a_bug_shows_its_traceback_and_is_exit_code_1(
     assert json.loads(out)["error"]["message"] == "KeyError: 'nothing'"
 
 
+def test_a_pipe_that_breaks_inside_is_not_taken_for_standard_output(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(args: object) -> cli.Outcome:
+        raise BrokenPipeError("the worker has gone")
+
+    replaced(monkeypatch, broken)
+    assert cli.main(["config"]) == 1
+    assert "BrokenPipeError: the worker has gone" in capsys.readouterr().err
+
+
 def test_an_interrupt_is_130(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(args: object) -> cli.Outcome:
         raise KeyboardInterrupt

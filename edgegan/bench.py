@@ -72,9 +72,9 @@ def _repeat(
         draw()
         now_ns = time.monotonic_ns()
         histogram.add(now_ns - before_ns)
-        before_ns = now_ns
         if progress is not None:
             progress("timing", min(1.0, (now_ns - start_ns) / max(end_ns - start_ns, 1)))
+        before_ns = time.monotonic_ns()
         if now_ns >= end_ns:
             return histogram, histogram.total * 1e9 / (now_ns - start_ns)
 

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 
 from edgegan import __version__, errors
-from edgegan.board import describe_host, process_age_s
+from edgegan.board import describe_host, process_age_s, yield_to_the_worker
 from edgegan.config import Config
 from edgegan.display import Display
 from edgegan.errors import CameraError, DisplayError, EdgeganError, ExchangeError, GeneratorError, TraceError
@@ -43,6 +43,7 @@ def run(config: Config) -> dict[str, Any]:
     """
     plan = plan_from_config(config)
     cv2.setNumThreads(1)  # pictures are scaled beside a generator that needs the cores
+    yield_to_the_worker()
     with Signals() as signals, Daemon(plan, signals) as daemon:
         daemon.loop()
     return daemon.summary()

@@ -54,13 +54,7 @@ def uri_of_file(path: Path, options: str = "") -> str:
 def _drawn_size(generator: str, bundle: str) -> tuple[int, int]:
     if not generator:
         return Bundle.open(Path(bundle)).output_size
-    uri = Uri.parse(generator)
-    if uri.scheme != "passthrough":  # the daemon must not load a runtime to learn a size
-        raise ConfigError(
-            f"the generator '{generator}' needs a model",
-            f"give its bundle with --bundle and --runtime {uri.scheme}",
-        )
-    return options_of("generator", GENERATORS, uri)["size"]  # type: ignore[no-any-return]
+    return options_of("generator", GENERATORS, Uri.parse(generator))["size"]  # type: ignore[no-any-return]
 
 
 def _refuse_one_file_for_two(config: Config, camera: str, bundle: str) -> None:

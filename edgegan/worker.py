@@ -25,6 +25,7 @@ from typing import Any
 
 import cv2
 
+from edgegan.board import name_this_thread
 from edgegan.bundle import Bundle
 from edgegan.camera import Camera
 from edgegan.errors import BundleError, CameraError, CameraTimeout, EdgeganError, EndOfStream, GeneratorError
@@ -226,6 +227,7 @@ def _check_size(generator: Generator, writer: Writer) -> None:
 
 def _capture(task: WorkerTask, sizes: _Promise, mailbox: Mailbox, control: Control) -> None:
     """The camera's thread: every frame, cropped and scaled for the generator, goes into the mailbox."""
+    name_this_thread("camera")
     try:
         uri, framing_options = split_framing(Uri.parse(task.camera))
         with closing(_open_camera(uri)) as camera:

@@ -1,6 +1,7 @@
 """The mailbox between camera and generator."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -47,10 +48,17 @@ def test_lossless_loses_nothing() -> None:
 
 def test_closing_lets_a_waiting_producer_go() -> None:
     mailbox = Mailbox(lossless=True)
-    mailbox.put(frame(0))
     answers: list[bool] = []
-    thread = threading.Thread(target=lambda: answers.append(mailbox.put(frame(1))))
+
+    def fill() -> None:
+        while mailbox.put(frame(len(answers))):
+            answers.append(True)
+        answers.append(False)
+
+    thread = threading.Thread(target=fill)
     thread.start()
+    time.sleep(0.2)
+    assert 0 < len(answers) < 20, "it did not wait"
     mailbox.close()
     thread.join(5)
-    assert answers == [False]
+    assert answers[-1] is False

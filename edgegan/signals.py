@@ -30,6 +30,7 @@ class Signals:
         self.in_emergency: list[Callable[[], None]] = []
         self._previous: dict[int, Any] = {}
         self._taken_up = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> "Signals":
         self._heard, self._told = socket.socketpair()  # written by the interpreter's own signal handler
@@ -38,7 +39,8 @@ class Signals:
         if threading.current_thread() is threading.main_thread():
             self._wakeup = signal.set_wakeup_fd(self._told.fileno(), warn_on_full_buffer=False)
             self._previous = {number: signal.signal(number, lambda *_: None) for number in _NUMBERS}
-            threading.Thread(target=self._listen, name="signals", daemon=True).start()
+            self._thread = threading.Thread(target=self._listen, name="signals", daemon=True)
+            self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -47,7 +49,9 @@ class Signals:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._told.close()  # ends the thread
-        for end in (self._read, self._write):
+        if self._thread is not None:
+            self._thread.join(_PATIENCE_S)
+        for end in (self._heard, self._read, self._write):
             end.close()
 
     def fileno(self) -> int:
@@ -60,16 +64,16 @@ class Signals:
         return f"{signal.Signals(self._read.recv(1)[0]).name} was received"
 
     def _listen(self) -> None:
-        with self._heard:
-            first_s = self._next()
-            if first_s is not None and self._taken_up.wait(_PATIENCE_S):
-                while (again_s := self._next()) is not None:
-                    if again_s - first_s > _PATIENCE_S:
-                        break
-                else:
-                    return
-            if first_s is not None:
-                self._end_at_once()
+        first_s = self._next()
+        if first_s is None:
+            return
+        if self._taken_up.wait(_PATIENCE_S):
+            again_s = self._next()
+            while again_s is not None and again_s - first_s <= _PATIENCE_S:
+                again_s = self._next()
+            if again_s is None:
+                return
+        self._end_at_once()
 
     def _next(self) -> float | None:
         """Wait for one of our signals; its time, or None once the run is over."""

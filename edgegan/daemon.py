@@ -103,7 +103,8 @@ class Daemon:
                 self._keeper.tick()
             self._check_limits()
             self._poll_displays()
-        log.info("ended: %s", self._ended)
+        if self._failure is None:  # else its own words follow
+            log.info("ended: %s", self._ended)
 
     def summary(self) -> dict[str, Any]:
         """What `edgegan run --json` prints; raises the failure that ended the run, if one did."""

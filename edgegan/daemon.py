@@ -105,6 +105,17 @@ class Daemon:
             self._poll_displays()
         if self._failure is None:  # else its own words follow
             log.info("ended: %s", self._ended)
+        self._hint_at_every_frame()
+
+    def _hint_at_every_frame(self) -> None:
+        """Who has a file painted into a file wants all of it, and may not know that a live source drops frames."""
+        uris = [Uri.parse(self._plan.task.camera), *self._plan.displays]
+        if self._statistics.dropped and all(uri.scheme == "file" for uri in uris) and self._config.camera:
+            log.warning(
+                "%d pictures were dropped to keep the pace of '%s'; with its option pace=max every one is drawn",
+                self._statistics.dropped,
+                uris[0].path,
+            )
 
     def summary(self) -> dict[str, Any]:
         """What `edgegan run --json` prints; raises the failure that ended the run, if one did."""

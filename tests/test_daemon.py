@@ -148,6 +148,20 @@ def test_drops_are_counted_from_the_sequence(tmp_path: Path, probe: list[Any]) -
     assert summary["dropped"] == sequences[-1] - sequences[0] + 1 - 40 > 40
 
 
+def test_who_paints_a_file_into_a_file_is_told_how_to_lose_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stamped_clip(tmp_path / "clip.mp4", 30)
+    values = {
+        "camera": f"file://{tmp_path}/clip.mp4",
+        "generator": "passthrough://?size=256x256&delay_ms=100",
+    }
+    run(config(**values, displays=["null://"]))
+    assert "pace=max" not in caplog.text
+    run(config(**values, displays=[f"file://{tmp_path}/out.mp4"]))
+    assert "pace=max" in caplog.text
+
+
 def killed_at_random(count: int, trace: Path) -> dict[str, Any]:
     """A run whose worker is killed `count` times at random instants, each time before or after it has drawn."""
     values = {"worker.restart_backoff_seconds": 0.01, "worker.restart_backoff_limit_seconds": 0.01}

@@ -70,7 +70,7 @@ class Daemon:
             lossless=plan.lossless,
             settings=plan.config.worker,
             selector=self._selector,
-            event=self._event,
+            event=self._worker_changed,
         )
 
     def __enter__(self) -> "Daemon":
@@ -290,16 +290,21 @@ class Daemon:
         worker = self._keeper.worker
         if worker is None or self._ended is not None:
             return
-        how = worker.death(_DYING_S) or "it closed its end"
-        if not self._statistics.frames and self._worker_failure is None:
-            self._worker_failure = GeneratorError(
-                f"the worker died before its first picture: {how}", "see the log"
-            )
+        self._keeper.lost(worker.death(_DYING_S) or "it closed its end")
+
+    def _worker_changed(self, kind: str, **details: Any) -> None:
+        """What the keeper tells: a worker started, died or hung."""
+        self._event(kind, **details)
+        if kind != "worker_died":
+            return
         if self._trace is not None:
             self._trace.begin()
         if not self._plan.lossless:
-            self._last_sequence = None
-        self._keeper.lost(how)
+            self._last_sequence = None  # the next worker's camera counts from 0 again
+        if not self._statistics.frames and self._worker_failure is None:
+            self._worker_failure = GeneratorError(
+                f"the worker died before its first picture: {details['how']}", "see the log"
+            )
 
     # Trace and displays
 

@@ -427,6 +427,6 @@ def test_a_display_that_fails_ends_the_run_with_its_reason(probe: list[Any]) -> 
 
 
 def test_a_worker_that_never_loads_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.ERROR), pytest.raises(GeneratorError, match="no picture was drawn"):
+    with caplog.at_level(logging.ERROR), pytest.raises(GeneratorError, match="before its first picture"):
         run(config(seconds=1.5, **{"worker.start_timeout_seconds": 0.05}))
     assert "it has drawn nothing for 0.05 s" in caplog.text

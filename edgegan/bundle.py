@@ -11,24 +11,21 @@ A folder, or the same as one file (an uncompressed zip named `.edgegan` or `.zip
 The daemon imports this module, so it needs the standard library alone.
 """
 
-import ctypes
 import hashlib
 import json
 import math
-import os
 import re
-import shutil
 import stat
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
 from typing import Any
-from uuid import uuid4
 
 from edgegan.errors import BundleError, UserError, user_error_from_os_error
+from edgegan.files import beside, put_in_place, remove, sync, write_folder
 
 __all__ = ["ARCHIVE_SUFFIXES", "FORMAT_VERSION", "MANIFEST", "Bundle", "check_target", "write_bundle"]
 
@@ -164,16 +161,16 @@ def write_bundle(path: Path, manifest: Mapping[str, Any], files: Mapping[str, by
     text = json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     content = {MANIFEST: text.encode(), **files}
     path = path.resolve()  # a link stays a link, what it points to is replaced
-    beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
+    new = beside(path)
     new_parents = [parent for parent in path.parents if not parent.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        (_write_archive if path.suffix in ARCHIVE_SUFFIXES else _write_folder)(beside, content)
-        _put_in_place(beside, path)
+        (_write_archive if path.suffix in ARCHIVE_SUFFIXES else write_folder)(new, content)
+        put_in_place(new, path)
     except OSError as error:
         raise user_error_from_os_error(error, f"cannot write the bundle '{path}'") from error
     finally:
-        _remove(beside)
+        remove(new)
         _remove_empty(new_parents)
     return Bundle.open(path)
 
@@ -319,15 +316,6 @@ def _names_in(path: Path) -> set[str]:
         return set(archive.namelist())
 
 
-def _write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    path.mkdir()
-    for name, data in files.items():
-        with (path / name).open("xb") as file:
-            file.write(data)
-            _sync(file.fileno())
-    _sync_folder(path)
-
-
 def _write_archive(path: Path, files: Mapping[str, bytes]) -> None:
     """Times are the same in every archive, so equal content gives equal bytes."""
     with path.open("xb") as file:
@@ -337,55 +325,7 @@ def _write_archive(path: Path, files: Mapping[str, bytes]) -> None:
                 member.external_attr = 0o644 << 16
                 archive.writestr(member, data)
         file.flush()
-        _sync(file.fileno())
-
-
-def _sync(descriptor: int) -> None:
-    os.fsync(descriptor)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        _sync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _put_in_place(beside: Path, path: Path) -> None:
-    """Rename; where a folder is there already, the two change places and `beside` becomes the old one."""
-    if path.is_dir():
-        _exchange(beside, path)
-    else:
-        beside.replace(path)
-    _sync_folder(path.parent)
-
-
-def _exchange(first: Path, second: Path) -> None:
-    """Linux can swap two names in one step: renameat2(2), RENAME_EXCHANGE. Not every file system does."""
-    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    renameat2: Callable[..., int] | None = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if renameat2 is None or renameat2(here, os.fsencode(first), here, os.fsencode(second), exchange) != 0:
-        _exchange_by_renames(first, second)
-
-
-def _exchange_by_renames(first: Path, second: Path) -> None:
-    aside = first.with_name(first.name + ".old")
-    second.rename(aside)
-    try:
-        first.rename(second)
-    except OSError:
-        aside.rename(second)
-        raise
-    aside.rename(first)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):  # a read-only file system refuses even to remove what is not there
-            path.unlink(missing_ok=True)
+        sync(file.fileno())
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:

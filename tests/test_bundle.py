@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgegan import bundle as module
+from edgegan import files
 from edgegan.bundle import Bundle, write_bundle
 from edgegan.errors import BundleError, UserError
 
@@ -203,7 +204,7 @@ def test_writing_again_replaces_in_one_step(path):
 
 
 def test_where_names_cannot_be_swapped_the_old_one_steps_aside(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_exchange", module._exchange_by_renames)
+    monkeypatch.setattr(files, "_exchange", files._exchange_by_renames)
     for name in ("first", "second"):
         write_bundle(tmp_path / "b", {**CONTENT, "name": name}, FILES)
     assert Bundle.open(tmp_path / "b").name == "second"
@@ -249,7 +250,8 @@ def test_a_disk_that_fills_up_leaves_what_was_there(tmp_path, monkeypatch, name,
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(module, "_sync", full)
+    monkeypatch.setattr(module, "sync", full)
+    monkeypatch.setattr(files, "sync", full)
     with pytest.raises(UserError, match=r"cannot write the bundle .*No space left on device"):
         write_bundle(tmp_path / name, {**CONTENT, "name": "second"}, FILES)
     assert sorted(tmp_path.rglob("*")) == before

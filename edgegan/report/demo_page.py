@@ -5,7 +5,6 @@ One HTML file with everything inside, no scripts, no network.
 
 import base64
 import html
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgegan.errors import user_error_from_os_error
+from edgegan.files import write_file
 from edgegan.frame import Pixels
 from edgegan.recorded import open_source
 
@@ -75,15 +75,9 @@ def _note(video: Path, trace: Path) -> str:
 
 
 def _write(page: Path, text: str) -> None:
-    part = page.with_name(page.name + ".part")
     try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(page)
+        write_file(page, text.encode())
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise user_error_from_os_error(error, f"the report '{page}' cannot be written") from error
 
 

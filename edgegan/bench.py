@@ -1,83 +1,75 @@
-"""How fast a bundle runs here: the generator alone, without camera and display."""
+"""How fast a bundle runs here: the generator alone, without camera and display, in a process of its own."""
 
-import resource
 import time
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgegan.bundle import Bundle
+from edgegan.engine.fingerprint import runtime_version
+from edgegan.engine.opening import best_candidate
+from edgegan.engine.trial import Timing, Trial
 from edgegan.resources import shipped_bundle
-from edgegan.telemetry.statistics import Histogram
-from edgegan.worker import WorkerTask, choose_precision, open_generator
 
 __all__ = ["bench"]
 
-_WARM_UP_SECONDS = 0.5
+_SLICE_SECONDS = 0.5  # between two of these the progress moves
 
 
 def bench(
-    bundle: Path | None,
+    path: Path | None,
     *,
     runtime: str = "auto",
     precision: str = "auto",
     seconds: float = 5.0,
     threads: int | None = None,
+    rate_hertz: float | None = None,
+    store: str = "",
     progress: Callable[[str, float], None] | None = None,
 ) -> dict[str, Any]:
-    """Time the generator of a bundle (None: the shipped one) for so many seconds after a short warm-up.
+    """Time the generator of a bundle or an engine (None: the shipped bundle) for so long, after a short warm-up.
 
+    runtime, precision: 'auto' is what `run` would take: the best rung of the engine that was built, else the
+    default. rate_hertz: as from a camera, instead of one picture after the other. store: where engines lie.
     Returns the keys of `edgegan bench --json`: latency percentiles in ms, throughput in pictures a second, the
-    peak resident memory of this process in MB (2**20 bytes), and null for energy, which nothing measures yet.
+    peak resident memory of the generator's process in MB (2**20 bytes), its CPU time a picture in ms, the time to
+    load in s, and null for energy, which nothing measures yet.
     """
-    path = bundle or shipped_bundle()
-    opened = Bundle.open(path)
-    task = WorkerTask("", "", str(path), runtime, precision, threads)
-    with closing(open_generator(task)) as generator:
-        pixels = np.random.default_rng(0).integers(0, 256, (*generator.input_size, 3), np.uint8)
-        out = np.empty((*generator.output_size, 3), np.uint8)
-
-        def draw() -> None:
-            generator.infer(pixels, out)
-
-        _repeat(draw, _WARM_UP_SECONDS, None)
-        histogram, throughput_hz = _repeat(draw, seconds, progress)
-        description = generator.description
+    bundle, one = best_candidate(path or shipped_bundle(), store, runtime, precision)
+    with Trial(one, bundle.path, threads) as trial:
+        loaded = trial.load()
+        slices = _timed(trial, seconds, rate_hertz, progress)
+    latencies_ms = [latency for timing in slices for latency in timing.latencies_ms]
+    spent_s = sum(timing.seconds for timing in slices)
     return {
-        "bundle": opened.name,
-        "runtime": description.get("runtime", runtime),
-        "precision": choose_precision(opened, precision),
-        "latency_ms": {f"p{p}": _rounded(histogram.percentile_ms(p)) for p in (50, 90, 99)},
-        "throughput_hz": round(throughput_hz, 3),
-        "frames": histogram.total,
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "bundle": bundle.name,
+        "runtime": one.runtime,
+        "precision": one.precision,
+        "version": runtime_version(one.runtime),
+        "latency_ms": {f"p{p}": round(float(np.percentile(latencies_ms, p)), 3) for p in (50, 90, 99)},
+        "throughput_hz": round(len(latencies_ms) / spent_s, 3),
+        "frames": len(latencies_ms),
+        "rate_hertz": rate_hertz,
+        "load_s": loaded["load_s"],
+        "cpu_ms": round(sum(t.cpu_ms * len(t.latencies_ms) for t in slices) / len(latencies_ms), 3),
+        "peak_memory_mb": slices[-1].peak_memory_mb,
         "energy_joules_per_frame": None,
-        "input_size": list(generator.input_size),
-        "output_size": list(generator.output_size),
-        "generator": description,
+        "input_size": list(bundle.input_size),
+        "output_size": list(bundle.output_size),
+        "generator": loaded["description"],
     }
 
 
-def _repeat(
-    draw: Callable[[], None], seconds: float, progress: Callable[[str, float], None] | None
-) -> tuple[Histogram, float]:
-    """Draw for so long, at least once; returns the latencies and the pictures a second."""
-    histogram = Histogram()
-    start_ns = before_ns = time.monotonic_ns()
-    end_ns = start_ns + int(seconds * 1e9)
-    while True:
-        draw()
-        now_ns = time.monotonic_ns()
-        histogram.add(now_ns - before_ns)
+def _timed(
+    trial: Trial, seconds: float, rate_hertz: float | None, progress: Callable[[str, float], None] | None
+) -> list[Timing]:
+    """One slice after the other, one at least, until the time is over."""
+    slices: list[Timing] = []
+    start_s = time.monotonic()
+    while not slices or time.monotonic() - start_s < seconds:
+        left_s = seconds - (time.monotonic() - start_s)
+        slices.append(trial.time(max(0.0, min(_SLICE_SECONDS, left_s)), rate_hertz))
         if progress is not None:
-            progress("timing", min(1.0, (now_ns - start_ns) / max(end_ns - start_ns, 1)))
-        before_ns = time.monotonic_ns()
-        if now_ns >= end_ns:
-            return histogram, histogram.total * 1e9 / (now_ns - start_ns)
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)
+            progress("timing", min(1.0, (time.monotonic() - start_s) / seconds))
+    return slices

@@ -27,7 +27,15 @@ from typing import Any
 from edgegan.errors import BundleError, UserError, user_error_from_os_error
 from edgegan.files import beside, put_in_place, remove, sync, write_folder
 
-__all__ = ["ARCHIVE_SUFFIXES", "FORMAT_VERSION", "MANIFEST", "Bundle", "check_target", "write_bundle"]
+__all__ = [
+    "ARCHIVE_SUFFIXES",
+    "FORMAT_VERSION",
+    "MANIFEST",
+    "Bundle",
+    "check_target",
+    "copy_bundle",
+    "write_bundle",
+]
 
 ARCHIVE_SUFFIXES = (".edgegan", ".zip")
 FORMAT = "edgegan-bundle"
@@ -158,8 +166,7 @@ def write_bundle(path: Path, manifest: Mapping[str, Any], files: Mapping[str, by
         n: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for n, data in files.items()
     }
     whole = {"format": FORMAT, "format_version": FORMAT_VERSION, **manifest, "files": hashes}
-    text = json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    content = {MANIFEST: text.encode(), **files}
+    content = {MANIFEST: _text_of(whole), **files}
     path = path.resolve()  # a link stays a link, what it points to is replaced
     new = beside(path)
     new_parents = [parent for parent in path.parents if not parent.exists()]
@@ -173,6 +180,12 @@ def write_bundle(path: Path, manifest: Mapping[str, Any], files: Mapping[str, by
         remove(new)
         _remove_empty(new_parents)
     return Bundle.open(path)
+
+
+def copy_bundle(bundle: Bundle, path: Path) -> None:
+    """Write a bundle as it is, every file of it checked, as the new folder `path`. Raises `OSError`, `BundleError`."""
+    files = {name: bundle.read_file(name) for name in bundle.manifest["files"]}
+    write_folder(path, {MANIFEST: _text_of(bundle.manifest), **files})
 
 
 def check_target(path: Path) -> None:
@@ -204,6 +217,10 @@ def _check_target(path: Path) -> None:
     if strangers:
         found = ", ".join(sorted(strangers)[:3])
         raise UserError(f"the bundle '{path}' also holds {found}", "move it away, or give another name")
+
+
+def _text_of(manifest: Mapping[str, Any]) -> bytes:
+    return (json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def _size_of(pixels: Mapping[str, Any]) -> tuple[int, int]:

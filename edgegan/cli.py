@@ -43,7 +43,7 @@ Outcome = tuple[dict[str, Any], str]
 _INTERRUPTED, _BROKEN_PIPE = 130, 141  # 128 + the signal's number, as shells say it
 _CONFIG_KEYS = {"display": "displays", "trace": "trace.file"}
 _CONFIG_OPTIONS = [
-    *("bundle", "generator", "runtime", "precision", "camera", "display"),
+    *("bundle", "generator", "runtime", "precision", "store", "camera", "display"),
     *("frames", "seconds", "threads", "trace"),
 ]
 
@@ -239,6 +239,16 @@ def _height_and_width(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number above 0")
+    return value
+
+
 def _range(text: str) -> tuple[float, float]:
     try:
         low, high = (float(part) for part in text.split(","))
@@ -314,14 +324,74 @@ def _pack(args: argparse.Namespace) -> Outcome:
     return description, bundle_text(description)
 
 
+def _build_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "bundle",
+        nargs="?",
+        type=_path,
+        metavar="BUNDLE",
+        help="or an engine that was built on a device like this one (default: the shipped bundle)",
+    )
+    _runtime_arguments(parser, default="auto")
+    parser.add_argument(
+        "--objective",
+        default="latency",
+        help="latency or quality: what the best one is (default: %(default)s)",
+    )
+    _store_argument(parser)
+    parser.add_argument(
+        "--export", type=_path, metavar="DIR", help="also write the engine there, for devices like this one"
+    )
+    parser.add_argument("--again", action="store_true", help="build even if it is there already")
+    parser.add_argument(
+        "--seconds",
+        type=_positive,
+        default=8.0,
+        metavar="S",
+        help="how long the fastest are timed (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--store-limit-mb",
+        type=_positive,
+        default=4096.0,
+        metavar="MB",
+        help="size of the store (default: 4096)",
+    )
+
+
+def _build(args: argparse.Namespace) -> Outcome:
+    from edgegan.engine.build import build
+    from edgegan.engine.store import Store, default_store
+    from edgegan.report.text import ProgressBar, engine_text
+    from edgegan.resources import shipped_bundle
+
+    _config_from({"threads": args.threads})
+    names = ("runtime", "precision", "objective", "threads", "seconds", "again", "export")
+    options = {name: getattr(args, name) for name in names}
+    store = Store(path_from_text(args.store) if args.store else default_store())
+    with ProgressBar(sys.stderr) as progress:
+        result = build(
+            args.bundle or shipped_bundle(),
+            store,
+            **options,
+            most_bytes=int(args.store_limit_mb * 2**20),
+            progress=progress,
+        )
+    return result, engine_text(result)
+
+
 def _inspect_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=_path, metavar="BUNDLE")
+    parser.add_argument("bundle", type=_path, metavar="BUNDLE|ENGINE")
 
 
 def _inspect(args: argparse.Namespace) -> Outcome:
     from edgegan.bundle import Bundle
-    from edgegan.report.text import bundle_text
+    from edgegan.engine.store import Engine, is_engine
+    from edgegan.report.text import bundle_text, engine_text
 
+    if is_engine(args.bundle):
+        description = Engine.open(args.bundle).describe()
+        return description, engine_text(description)
     description = Bundle.open(args.bundle).describe()
     return description, bundle_text(description)
 
@@ -343,9 +413,8 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URI",
         help="e.g. window://, file://out.mp4, null://; may be repeated",
     )
-    parser.add_argument("--runtime", help="auto or onnxruntime")
-    parser.add_argument("--precision", help="auto or fp32")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of the generator")
+    _runtime_arguments(parser, default=None)
+    _store_argument(parser)
     parser.add_argument("--frames", type=int, metavar="N", help="stop after so many shown frames")
     parser.add_argument("--seconds", type=float, metavar="S", help="stop after so long")
     parser.add_argument("--trace", type=_path_text, metavar="FILE", help="write the trace there")
@@ -362,25 +431,50 @@ def _run(args: argparse.Namespace) -> Outcome:
 
 
 def _bench_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", nargs="?", type=_path, metavar="BUNDLE", help="default: the shipped one")
-    parser.add_argument("--runtime", default="auto", help="default: %(default)s")
-    parser.add_argument("--precision", default="auto", help="default: %(default)s")
+    parser.add_argument(
+        "bundle", nargs="?", type=_path, metavar="BUNDLE|ENGINE", help="default: the shipped bundle"
+    )
+    _runtime_arguments(parser, default="auto")
+    _store_argument(parser)
     parser.add_argument(
         "--seconds", type=float, default=5.0, metavar="S", help="how long (default: %(default)s)"
     )
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: physical cores)")
+    parser.add_argument(
+        "--rate",
+        type=_positive,
+        metavar="HZ",
+        help="pictures a second, as from a camera (default: full speed)",
+    )
 
 
 def _bench(args: argparse.Namespace) -> Outcome:
     from edgegan.bench import bench
     from edgegan.report.text import ProgressBar, bench_text
 
-    names = ("runtime", "precision", "seconds", "threads")
+    names = ("runtime", "precision", "seconds", "threads", "store")
     options = {name: getattr(args, name) for name in names}
     _config_from(options)
+    options["store"] = str(path_from_text(args.store)) if args.store else ""
     with ProgressBar(sys.stderr) as progress:
-        result = bench(args.bundle, **options, progress=progress)
+        result = bench(args.bundle, **options, rate_hertz=args.rate, progress=progress)
     return result, bench_text(result)
+
+
+def _runtime_arguments(parser: argparse.ArgumentParser, default: str | None) -> None:
+    parser.add_argument("--runtime", default=default, help="auto, onnxruntime or openvino")
+    parser.add_argument("--precision", default=default, help="auto, fp32 or bf16")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="CPU threads of the generator (default: physical cores)"
+    )
+
+
+def _store_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--store",
+        type=_path_text,
+        metavar="DIR",
+        help="where engines lie (default: ~/.cache/edgegan/engines)",
+    )
 
 
 def _config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -464,8 +558,9 @@ _COMMANDS: dict[str, _Command] = {
     "demo": ("See it work: shipped generator, shipped clip, nothing attached.", _demo_arguments, _demo),
     "run": ("Run camera, generator and displays in the foreground.", _run_arguments, _run),
     "pack": ("Make a portable bundle from an ONNX model.", _pack_arguments, _pack),
-    "inspect": ("Say what a bundle is.", _inspect_arguments, _inspect),
-    "bench": ("Time a bundle on this device.", _bench_arguments, _bench),
+    "build": ("Find the fastest way to run a bundle on this device, by trying.", _build_arguments, _build),
+    "inspect": ("Say what a bundle or an engine is.", _inspect_arguments, _inspect),
+    "bench": ("Time a bundle or an engine on this device.", _bench_arguments, _bench),
     "config": ("Check a configuration and print it as it takes effect.", _config_arguments, _config),
     "trace": ("Read the trace of a run.", _trace_arguments, _trace),
 }

@@ -123,8 +123,9 @@ class Config(Settings):
     camera: CameraUri = ""
     bundle: PathText = ""
     generator: GeneratorUri = ""
-    runtime: Literal["auto", "onnxruntime"] = "auto"
-    precision: Literal["auto", "fp32"] = "auto"
+    runtime: Literal["auto", "onnxruntime", "openvino"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    store: PathText = ""
     displays: tuple[DisplayUri, ...] = Field(default=("window://",), min_length=1)
     frames: Annotated[int, Field(ge=1)] | None = None
     seconds: Annotated[float, Field(gt=0, le=_TEN_YEARS_SECONDS)] | None = None

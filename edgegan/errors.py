@@ -38,6 +38,10 @@ class BundleError(UserError):
     """The bundle is missing, damaged or made by another version."""
 
 
+class EngineError(UserError):
+    """The engine is damaged, made for another device, or cannot be kept."""
+
+
 class ModelDisagreement(EdgeganError, ArithmeticError):
     """A packed model does not draw what its original draws, so it was not written."""
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from edgegan.bundle import Bundle
 from edgegan.config import Config
+from edgegan.engine.store import bundle_of
 from edgegan.errors import ConfigError
 from edgegan.registry import GENERATORS, Uri, options_of
 from edgegan.resources import resource, shipped_bundle
@@ -40,7 +40,9 @@ def plan_from_config(config: Config) -> Plan:
         if len(uri) > _LONGEST_URI:
             raise ConfigError(f"'{uri[:60]}…' is {len(uri)} characters long", f"use at most {_LONGEST_URI}")
     _refuse_one_file_for_two(config, camera, bundle)
-    task = WorkerTask(camera, config.generator, bundle, config.runtime, config.precision, config.threads)
+    task = WorkerTask(
+        camera, config.generator, bundle, config.runtime, config.precision, config.threads, config.store
+    )
     displays = tuple(Uri.parse(text) for text in config.displays)
     lossless = Uri.parse(camera).options.get("pace") == "max"
     return Plan(task, _drawn_size(config.generator, bundle), lossless, displays, config)
@@ -53,7 +55,7 @@ def uri_of_file(path: Path, options: str = "") -> str:
 
 def _drawn_size(generator: str, bundle: str) -> tuple[int, int]:
     if not generator:
-        return Bundle.open(Path(bundle)).output_size
+        return bundle_of(Path(bundle)).output_size
     return options_of("generator", GENERATORS, Uri.parse(generator))["size"]  # type: ignore[no-any-return]
 
 

@@ -8,17 +8,15 @@ The control socket carries one JSON object a message. In: the `WorkerTask`, late
 "camera_opened" | "generator_loaded" | "ended" | "failed", …}.
 """
 
-import ctypes
 import dataclasses
 import json
 import logging
 import os
 import signal
 import socket
-import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,14 +24,15 @@ from typing import Any
 import cv2
 
 from edgegan.board import name_this_thread
-from edgegan.bundle import Bundle
 from edgegan.camera import Camera
-from edgegan.errors import BundleError, CameraError, CameraTimeout, EdgeganError, EndOfStream, GeneratorError
+from edgegan.engine.opening import open_best
+from edgegan.errors import BundleError, CameraTimeout, EdgeganError, EndOfStream, GeneratorError
 from edgegan.exchange import ExchangeHandles, Writer
 from edgegan.frame import Frame, read_only
 from edgegan.framing import Framing, split_framing
 from edgegan.generator import Generator
 from edgegan.mailbox import Mailbox
+from edgegan.process import die_with_parent
 from edgegan.registry import CAMERAS, GENERATORS, Uri, open_driver
 
 __all__ = ["LOG_LEVEL", "MESSAGE_BYTES", "WorkerTask", "main", "open_generator"]
@@ -45,7 +44,6 @@ LOG_LEVEL = "EDGEGAN_LOG_LEVEL"
 """The environment's variable through which the daemon tells a worker how much to log."""
 _POLL_S = 0.2
 _MOST_WORDS = 2000  # characters of a message
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,7 @@ class WorkerTask:
     """What a worker is to do. Travels as JSON.
 
     camera, generator: URIs. `generator` is empty where a bundle is run; then `bundle` is its path.
+    store: where engines are looked for; empty: the usual place.
     handles: the exchange's file descriptors, as this process inherited them.
     skip: how many pictures of a file read on demand were shown already, by a worker that died.
     """
@@ -63,6 +62,7 @@ class WorkerTask:
     runtime: str
     precision: str
     threads: int | None
+    store: str = ""
     handles: tuple[int, int, int] = (-1, -1, -1)
     skip: int = 0
 
@@ -109,13 +109,13 @@ class Control:
         mailbox.close()
 
 
-def main() -> int:
-    """Entry point of the process: argument 1 is the descriptor of the control socket."""
-    _die_with_parent()
+def main(control_fd: int) -> int:
+    """Entry point of the process; the descriptor is the control socket's."""
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the daemon decides
     logging.basicConfig(level=os.environ.get(LOG_LEVEL, "INFO"), format="%(levelname)s worker: %(message)s")
     cv2.setNumThreads(1)  # the generator needs the cores
-    control = Control(socket.socket(fileno=int(sys.argv[1])))
+    control = Control(socket.socket(fileno=control_fd))
     task = control.receive_task()
     try:
         run(task, control)
@@ -152,7 +152,8 @@ def run(task: WorkerTask, control: Control) -> None:
         )
         capture.start()  # the camera opens while the generator loads
         try:
-            with closing(open_generator(task)) as generator:
+            with ExitStack() as stack:
+                generator = open_generator(task, stack)
                 control.send("generator_loaded", **generator.description)
                 _check_size(generator, writer)
                 sizes.keep(generator.input_size)
@@ -181,40 +182,12 @@ class _Promise:
         return True
 
 
-def open_generator(task: WorkerTask) -> Generator:
-    """The generator that a task asks for: by URI, or a bundle's model on a runtime."""
-    if task.generator:
-        return _open(GENERATORS, Uri.parse(task.generator))
-    bundle = Bundle.open(Path(task.bundle))
-    precision = choose_precision(bundle, task.precision)
-    runtime = choose_runtime(task.runtime)
-    model = bundle.read_model(precision)
-    generator = _open(GENERATORS, Uri(runtime, ""), model=model, threads=task.threads)
-    generator.description.update(
-        bundle=bundle.name, precision=precision, model_sha256=bundle.sha256(precision)
-    )
-    return generator
-
-
-def choose_precision(bundle: Bundle, asked: str) -> str:
-    """`auto` is FP32 for now; anything else must be in the bundle."""
-    precision = "fp32" if asked == "auto" else asked
-    if precision not in bundle.precisions:
-        raise BundleError(
-            f"the bundle '{bundle.name}' has no precision '{precision}'",
-            f"it has {', '.join(bundle.precisions)}",
-        )
-    return precision
-
-
-def choose_runtime(asked: str) -> str:
-    """`auto` is ONNX Runtime for now, the only runtime there is."""
-    return "onnxruntime" if asked == "auto" else asked
-
-
-def _open(drivers: Any, uri: Uri, **extra: Any) -> Generator:
-    generator: Generator = open_driver("generator", drivers, uri, **extra)
-    return generator
+def open_generator(task: WorkerTask, stack: ExitStack) -> Generator:
+    """The generator that a task asks for: by URI, or the best engine of a bundle. `stack` closes it."""
+    if not task.generator:
+        return open_best(Path(task.bundle), task.store, task.runtime, task.precision, task.threads, stack)
+    generator: Generator = open_driver("generator", GENERATORS, Uri.parse(task.generator))
+    return stack.enter_context(closing(generator))
 
 
 def _check_size(generator: Generator, writer: Writer) -> None:
@@ -276,11 +249,3 @@ def _draw(generator: Generator, mailbox: Mailbox, writer: Writer, stopped: threa
             infer_start_ns=start_ns,
             infer_end_ns=time.monotonic_ns(),
         )
-
-
-def _die_with_parent() -> None:
-    """Have the kernel kill this process when the daemon dies, however it dies."""
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        raise CameraError("the daemon died while this worker started")

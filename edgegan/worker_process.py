@@ -5,24 +5,18 @@ import json
 import logging
 import os
 import selectors
-import signal
 import socket
 import subprocess
-import sys
 import time
 from contextlib import ExitStack, suppress
 from typing import Any
 
 from edgegan.exchange import Reader
+from edgegan.process import how_it_ended, start
 from edgegan.worker import LOG_LEVEL, MESSAGE_BYTES, WorkerTask
 
 __all__ = ["WorkerProcess"]
 
-# `python -m` would search the working directory first, where a stranger's numpy.py may lie. The worker searches where
-# this process does, and nowhere else.
-_BOOT = (
-    "import sys; sys.path[:] = sys.argv[2].split('\\n'); from edgegan.worker import main; sys.exit(main())"
-)
 _KILL_TIMEOUT_S = 2.0
 
 
@@ -92,9 +86,7 @@ class WorkerProcess:
             status = self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
-        if status < 0:
-            return f"it was killed by {_signal_name(-status)}"
-        return f"it ended with exit code {status}"
+        return how_it_ended(status)
 
     def ask_to_stop(self) -> None:
         """Ask it to stop; does not wait."""
@@ -121,17 +113,4 @@ class WorkerProcess:
 
 def _start(control_fd: int, exchange_fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
     level = logging.getLevelName(logging.getLogger().getEffectiveLevel())
-    return subprocess.Popen(
-        [sys.executable, "-c", _BOOT, str(control_fd), "\n".join(sys.path)],
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, LOG_LEVEL: level},
-        pass_fds=(control_fd, *exchange_fds),
-        start_new_session=True,  # Ctrl-C in a terminal is the daemon's to handle
-    )
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"  # a real-time signal
+    return start("edgegan.worker", control_fd, exchange_fds, {LOG_LEVEL: level})

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TextIO
 
-__all__ = ["ProgressBar", "bench_text", "bundle_text", "run_text", "table"]
+__all__ = ["ProgressBar", "bench_text", "bundle_text", "engine_text", "run_text", "table"]
 
 _BAR = 24
 
@@ -48,12 +48,41 @@ def bundle_text(description: Mapping[str, Any]) -> str:
     return "\n".join([_cell(description.get("name")), *pixels, table(rows), *assumed])
 
 
+def engine_text(description: Mapping[str, Any]) -> str:
+    """What `build` and `inspect` give for an engine: what was tried, fastest first, and what runs."""
+    measured = sorted(
+        description.get("measured") or (), key=lambda m: m.get("latency_ms_p50") or float("inf")
+    )
+    rows: list[Sequence[object]] = [("", "ms", "PSNR dB", "MB", "load s", "CPU ms")]
+    for one in measured:
+        quality = one.get("quality") or {}
+        rows.append(
+            (
+                f"{one.get('runtime')} {one.get('precision')}",
+                one.get("latency_ms_p50"),
+                quality.get("psnr_worst_db"),
+                *(one.get(key) for key in ("peak_memory_mb", "load_s", "cpu_ms")),
+            )
+        )
+    refused = [f"{m.get('runtime')} {m.get('precision')}: {m.get('why')}" for m in measured if m.get("why")]
+    ladder = ", then ".join(
+        f"{r.get('runtime')} {r.get('precision')}" for r in description.get("ladder") or ()
+    )
+    here = "" if description.get("fits_here") else f"not usable here: {description.get('misfit')}"
+    built = _filled("engine: {engine}, built {built_at}", description)
+    head = bundle_text(description)
+    return "\n".join(filter(None, [head, "", table(rows), *refused, f"runs: {ladder}", built, here]))
+
+
 def bench_text(result: Mapping[str, Any]) -> str:
     """What `bench` gives."""
     return "\n".join(
         [
-            _filled("{runtime} {precision}: {throughput_hz} Hz, at most {peak_memory_mb} MB", result),
+            _filled(
+                "{runtime} {version} {precision}: {throughput_hz} Hz, at most {peak_memory_mb} MB", result
+            ),
             _latencies({"latency": result.get("latency_ms")}, ("p50", "p90", "p99")),
+            _filled("loaded in {load_s} s, {cpu_ms} ms of CPU time a picture", result),
             _power(result),
         ]
     )

@@ -1,0 +1,131 @@
+"""The generator that a run asks for: the best engine that fits this device, else what always works."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgegan.bundle import Bundle
+from edgegan.engine.candidates import Candidate, candidate
+from edgegan.engine.gate import judged, why_not
+from edgegan.engine.store import Engine, Rung, Store, bundle_of, default_store, in_use, is_engine
+from edgegan.engine.trial import open_candidate, picture_from_png
+from edgegan.errors import BundleError, EdgeganError, GeneratorError, MissingDependency
+from edgegan.generator import Generator
+
+__all__ = ["best_candidate", "open_best"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    candidate: Candidate
+    engine: Engine | None = None
+    rung: Rung | None = None
+
+
+def open_best(
+    path: Path, store: str, runtime: str, precision: str, threads: int | None, stack: ExitStack
+) -> Generator:
+    """Open the generator of a bundle or an engine: by its ladder from the best rung down, else by default.
+
+    store: where engines lie; empty: the usual place. runtime, precision: 'auto' or a name.
+    stack: closes the generator, and until then keeps the engine from being removed.
+    Raises what is wrong with the bundle or with what was asked for by name, and `GeneratorError` if nothing works.
+    """
+    bundle = bundle_of(path)
+    engines = (
+        [Engine.open(path)]
+        if is_engine(path)
+        else Store(Path(store) if store else default_store()).find(bundle)
+    )
+    for choice in _choices(bundle, engines, runtime, precision):
+        try:
+            return _opened(choice, bundle, threads, stack)
+        except (GeneratorError, BundleError, MissingDependency) as error:
+            if choice.rung is None or choice.engine is None:
+                raise
+            log.warning("%s of the engine is passed over: %s", choice.candidate.name, error)
+            choice.engine.failed(choice.rung, str(error))
+    raise AssertionError("the last choice has no engine, so that its error was raised")
+
+
+def best_candidate(path: Path, store: str, runtime: str, precision: str) -> tuple[Bundle, Candidate]:
+    """What `open_best` would try first, and the bundle; without opening it."""
+    bundle = bundle_of(path)
+    return bundle, next(_choices(bundle, _engines(path, bundle, store), runtime, precision)).candidate
+
+
+def _engines(path: Path, bundle: Bundle, store: str) -> list[Engine]:
+    if is_engine(path):
+        return [Engine.open(path)]
+    return Store(Path(store) if store else default_store()).find(bundle)
+
+
+def _choices(bundle: Bundle, engines: list[Engine], runtime: str, precision: str) -> Iterator[_Choice]:
+    asked = candidate(bundle, runtime, precision)
+    for engine in engines:
+        if why := engine.misfit():
+            log.warning(
+                "engine '%s' is passed over, %s: edgegan build makes one that fits", engine.path.name, why
+            )
+        for rung in engine.usable():
+            is_asked_for = runtime in ("auto", rung.candidate.runtime) and precision in (
+                "auto",
+                rung.candidate.precision,
+            )
+            if is_asked_for and engine.trusted(rung):
+                yield _Choice(rung.candidate, engine, rung)
+    if not engines and runtime == precision == "auto":
+        log.info(
+            "nothing was built for this device: %s runs; edgegan build finds what is fastest", asked.name
+        )
+    yield _Choice(asked)
+
+
+def _opened(choice: _Choice, bundle: Bundle, threads: int | None, stack: ExitStack) -> Generator:
+    engine, rung = choice.engine, choice.rung
+    if engine is None or rung is None:
+        generator = open_candidate(choice.candidate, bundle, threads)
+    else:
+        generator = _opened_rung(engine, rung, threads)
+        stack.enter_context(in_use(engine))
+    stack.callback(generator.close)
+    generator.description.update(
+        bundle=bundle.name,
+        precision=choice.candidate.precision,
+        model_sha256=bundle.sha256(choice.candidate.model),
+        fingerprint=rung.fingerprint if rung else None,
+    )
+    return generator
+
+
+def _opened_rung(engine: Engine, rung: Rung, threads: int | None) -> Generator:
+    """Open a rung; the first time, have it draw the reference picture before it is trusted."""
+    engine.touch()
+    if rung.candidate.name in engine.state["good"]:
+        return open_candidate(rung.candidate, engine.bundle, threads)
+    engine.begin(rung)
+    generator = open_candidate(rung.candidate, engine.bundle, threads)
+    try:
+        _check_reference(generator, rung, engine.bundle)
+    except EdgeganError:
+        generator.close()
+        raise
+    engine.proved(rung)
+    return generator
+
+
+def _check_reference(generator: Generator, rung: Rung, bundle: Bundle) -> None:
+    """Raise `GeneratorError` if it does not draw the bundle's reference picture."""
+    seen, expected = (
+        picture_from_png(bundle.read_file(f"reference_{side}.png")) for side in ("input", "output")
+    )
+    drawn = np.empty_like(expected)
+    generator.infer(seen, drawn)
+    if why := why_not(rung.candidate.precision, judged([drawn], [expected])):
+        raise GeneratorError(f"it does not draw the reference picture: {why}")

@@ -1,0 +1,182 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgegan.bundle import write_bundle
+from edgegan.cli import main
+from edgegan.engine import build as module
+from edgegan.engine import candidates as known
+from edgegan.engine.build import build
+from edgegan.engine.candidates import DEFAULT
+from edgegan.engine.store import Engine, Store
+from edgegan.errors import ConfigError, EngineError, GeneratorError
+from tests.engine.conftest import negative_bundle
+from tests.generator.packed import painter
+
+QUICK = {"seconds": 0.2, "threads": 1}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def one_runtime(monkeypatch):
+    """As on a device that has ONNX Runtime alone."""
+    real = known.runtime_version
+    monkeypatch.setattr(known, "runtime_version", lambda name: real(name) if name == "onnxruntime" else None)
+
+
+def test_tries_measures_and_keeps(bundle, store, one_runtime):
+    told = []
+    result = build(bundle.path, store, **QUICK, progress=lambda what, share: told.append(share))
+    (rung,) = result["ladder"]
+    assert (result["runtime"], result["precision"]) == ("onnxruntime", "fp32")
+    assert result["fingerprint"] == DEFAULT.fingerprint(bundle, result["device"])
+    assert rung["usable_here"]
+    assert rung["quality"]["psnr_worst_db"] == 99.0
+    measured = {f"{m['runtime']}-{m['precision']}": m for m in result["measured"]}
+    assert measured["onnxruntime-fp32"]["passed"]
+    assert measured["onnxruntime-fp32"]["latency_ms_p50"] > 0
+    assert measured["openvino-fp32"]["why"] == "it is not installed"
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+
+
+def test_what_is_there_is_not_built_again_unless_asked(bundle, store, one_runtime):
+    first = build(bundle.path, store, **QUICK)
+    second = build(bundle.path, store, **QUICK)
+    third = build(bundle.path, store, **QUICK, again=True)
+    assert [r["built"] for r in (first, second, third)] == [True, False, True]
+    assert first["built_at"] == second["built_at"]
+
+
+def test_another_wish_is_built_anew(bundle, store, one_runtime):
+    build(bundle.path, store, **QUICK)
+    assert build(bundle.path, store, **QUICK, objective="quality")["built"]
+
+
+def test_a_runtime_that_came_since_is_tried(bundle, store, monkeypatch):
+    build(bundle.path, store, **QUICK)
+    monkeypatch.setattr(module, "_versions", lambda: {"onnxruntime": "99"})
+    assert build(bundle.path, store, **QUICK)["built"]
+
+
+def test_one_that_failed_since_is_built_anew(bundle, store, one_runtime):
+    engine = Engine.open(store.place(bundle)) if build(bundle.path, store, **QUICK) else None
+    engine.failed(engine.ladder[0], "crashed")
+    assert build(bundle.path, store, **QUICK)["built"]
+
+
+def test_what_draws_something_else_does_not_pass(store, tmp_path, one_runtime):
+    wrong = negative_bundle(tmp_path / "wrong", drawn=np.zeros((16, 24, 3), np.uint8))
+    with pytest.raises(GeneratorError, match="onnxruntime-fp32: its worst picture has"):
+        build(wrong.path, store, **QUICK)
+    assert os.listdir(store.path) == ["lock"]
+
+
+def test_what_crashes_does_not_pass_and_harms_nothing(bundle, store, monkeypatch, one_runtime):
+    monkeypatch.setattr("edgegan.engine.trial.start", lambda *a: module_start_that_dies())
+    with pytest.raises(GeneratorError, match="its process died: it ended with exit code 3"):
+        build(bundle.path, store, **QUICK)
+
+
+def module_start_that_dies():
+    import subprocess
+    import sys
+
+    return subprocess.Popen([sys.executable, "-c", "import sys; sys.exit(3)"])
+
+
+def test_export_is_taken_over_by_an_equal_device(bundle, store, tmp_path, one_runtime):
+    build(bundle.path, store, **QUICK, export=tmp_path / "out")
+    elsewhere = Store(tmp_path / "elsewhere")
+    result = build(tmp_path / "out", elsewhere, **QUICK)
+    assert not result["built"]
+    assert elsewhere.find(bundle)[0].usable()
+
+
+def test_a_foreign_export_is_built_again(bundle, store, tmp_path, one_runtime, caplog):
+    build(bundle.path, store, **QUICK, export=tmp_path / "out")
+    manifest = json.loads((tmp_path / "out/engine.json").read_text())
+    manifest["ladder"][0]["fingerprint"] = "0" * 64
+    manifest["device"]["machine"] = "aarch64"
+    (tmp_path / "out/engine.json").write_text(json.dumps(manifest))
+    result = build(tmp_path / "out", Store(tmp_path / "elsewhere"), **QUICK)
+    assert result["built"]
+    assert "it was built for another device: machine aarch64, here" in caplog.text
+
+
+def test_export_replaces_engines_alone(bundle, store, tmp_path, one_runtime):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/a.txt").touch()
+    with pytest.raises(EngineError, match="is no engine"):
+        build(bundle.path, store, **QUICK, export=tmp_path / "thesis")
+    for _ in range(2):
+        build(bundle.path, store, **QUICK, export=tmp_path / "out")
+    assert os.listdir(tmp_path / "thesis") == ["a.txt"]
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_energy_needs_a_meter(bundle, store):
+    with pytest.raises(
+        ConfigError, match="'energy' cannot be aimed at here: choose one of: latency, quality"
+    ):
+        build(bundle.path, store, objective="energy")
+
+
+def result(name, ms, psnr_db, precision="fp32"):
+    made = module._Result(known.Candidate(name, precision, "fp32"))
+    made.add([ms])
+    made.quality = {"psnr_worst_db": psnr_db}
+    return made
+
+
+@pytest.mark.parametrize(
+    ("objective", "bf16_ms", "best"),
+    [("latency", 5.0, "bf16"), ("latency", 9.9, "fp32"), ("quality", 5.0, "fp32")],
+)
+def test_lower_precision_must_be_worth_it(objective, bf16_ms, best):
+    ladder = module._ladder([result("a", 10.0, 60.0), result("b", bf16_ms, 40.0, "bf16")], objective)
+    assert ladder[0].candidate.precision == best
+    assert len(ladder) == 2
+
+
+def test_the_command_makes_what_run_then_uses(tmp_path, capsys, monkeypatch):
+    bundle = painted(tmp_path / "painted")
+    options = ["--store", str(tmp_path / "store"), "--threads", "1"]
+    assert main(["build", str(bundle), *options, "--seconds", "0.5", "--json"]) == 0
+    built = json.loads(capsys.readouterr().out)
+    assert main(["inspect", built["engine"]]) == 0
+    assert f"runs: {built['runtime']} {built['precision']}" in capsys.readouterr().out
+    trace = str(tmp_path / "t.sqlite")
+    shown = ["--camera", "pattern://", "--display", "null://", "--frames", "3", "--trace", trace, "--json"]
+    assert main(["run", "--bundle", str(bundle), *options, *shown]) == 0
+    assert json.loads(capsys.readouterr().out)["frames"] == 3
+    assert Engine.open(Path(built["engine"])).state["good"]
+    assert main(["bench", str(bundle), *options, "--seconds", "0.2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["runtime"] == built["runtime"]
+
+
+def painted(path):
+    """A bundle with a network in it."""
+    model = painter(4, 1, 32, 32)
+    seen = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
+    from edgegan.generator.onnxruntime import OnnxRuntimeGenerator
+    from tests.engine.conftest import PIXELS, png
+
+    drawn = np.empty_like(seen)
+    OnnxRuntimeGenerator(model=model, threads=1).infer(seen, drawn)
+    pixels = {"shape": [1, 32, 32, 3], **PIXELS}
+    manifest = {
+        "name": "painted",
+        "input": {"name": "input", **pixels},
+        "output": {"name": "output", **pixels},
+        "models": {"fp32": {"path": "model_fp32.onnx"}},
+    }
+    files = {"model_fp32.onnx": model, "reference_input.png": png(seen), "reference_output.png": png(drawn)}
+    return write_bundle(path, manifest, files).path

@@ -1,0 +1,142 @@
+import json
+import logging
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgegan.engine import opening
+from edgegan.engine.opening import best_candidate, open_best
+from edgegan.engine.store import Store
+from edgegan.errors import BundleError, ConfigError, GeneratorError
+from tests.engine.conftest import negative_bundle
+from tests.engine.test_store import manifest
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def stack():
+    with ExitStack() as stack:
+        yield stack
+
+
+def opened(bundle, store, stack, runtime="auto", precision="auto", path=None):
+    return open_best(path or bundle.path, str(store.path), runtime, precision, 1, stack)
+
+
+def draws_negative(generator):
+    pixels = np.random.default_rng(2).integers(0, 256, (*generator.input_size, 3), np.uint8)
+    out = np.empty_like(pixels)
+    generator.infer(pixels, out)
+    return np.array_equal(out, 255 - pixels)
+
+
+def test_without_an_engine_the_default_runs_and_says_so(bundle, store, stack, caplog):
+    caplog.set_level(logging.INFO)
+    generator = opened(bundle, store, stack)
+    assert draws_negative(generator)
+    assert generator.description["fingerprint"] is None
+    assert "nothing was built for this device: onnxruntime-fp32 runs" in caplog.text
+
+
+def test_the_engine_runs_and_is_good_once_it_drew_the_reference(bundle, store, stack):
+    engine = store.put(bundle, manifest(bundle))
+    generator = opened(bundle, store, stack)
+    assert draws_negative(generator)
+    assert generator.description["fingerprint"] == engine.ladder[0].fingerprint
+    assert engine.state == {"good": ["onnxruntime-fp32"], "tried": {}, "failed": {}}
+
+
+def test_an_engine_can_be_given_instead_of_its_bundle(bundle, store, stack, tmp_path):
+    engine = store.put(bundle, manifest(bundle))
+    generator = opened(bundle, Store(tmp_path / "empty"), stack, path=engine.path)
+    assert generator.description["fingerprint"] == engine.ladder[0].fingerprint
+
+
+def test_one_that_draws_something_else_is_passed_over(store, stack, tmp_path, caplog):
+    wrong = negative_bundle(tmp_path / "wrong", drawn=np.zeros((16, 24, 3), np.uint8))
+    engine = store.put(wrong, manifest(wrong))
+    generator = opened(wrong, store, stack)
+    assert generator.description["fingerprint"] is None
+    assert "it does not draw the reference picture" in caplog.text
+    assert "reference picture" in engine.state["failed"]["onnxruntime-fp32"]
+
+
+def test_one_that_cannot_be_loaded_gives_way_to_the_last_good_one(bundle, store, stack, monkeypatch):
+    good = store.put(bundle, manifest(bundle))
+    good.proved(good.ladder[0])
+    store.put(bundle, manifest(bundle, latency_ms_p50=1.0))
+    real, calls = opening.open_candidate, []
+
+    def first_fails(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise GeneratorError("no memory")
+        return real(*arguments)
+
+    monkeypatch.setattr(opening, "open_candidate", first_fails)
+    generator = opened(bundle, store, stack)
+    assert generator.description["fingerprint"] == good.ladder[0].fingerprint
+    newer, older = store.find(bundle)
+    assert newer.state["failed"] == {"onnxruntime-fp32": "no memory"}
+    assert older.state["good"] == ["onnxruntime-fp32"]
+
+
+def test_one_that_crashes_is_passed_over_by_the_third_process(bundle, store, stack, caplog):
+    engine = store.put(bundle, manifest(bundle))
+    code = f"""
+import os, signal
+from contextlib import ExitStack
+from pathlib import Path
+from edgegan.engine import opening
+opening.open_candidate = lambda *arguments: os.kill(os.getpid(), signal.SIGSEGV)
+opening.open_best(Path({str(bundle.path)!r}), {str(store.path)!r}, "auto", "auto", 1, ExitStack())
+"""
+    for _ in range(2):
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -11
+    assert engine.state["tried"] == {"onnxruntime-fp32": 2}
+    assert opened(bundle, store, stack).description["fingerprint"] is None
+
+
+def test_one_of_another_device_is_passed_over_with_the_reason(bundle, store, stack, caplog):
+    store.put(bundle, manifest(bundle, fingerprint="0" * 64, version="0.1"))
+    assert opened(bundle, store, stack).description["fingerprint"] is None
+    assert "it was built for another device: onnxruntime 0.1, here" in caplog.text
+
+
+def test_what_is_asked_for_by_name_is_not_replaced(bundle, store, stack):
+    store.put(bundle, manifest(bundle))
+    with pytest.raises(ConfigError, match="has no precision 'bf16'"):
+        opened(bundle, store, stack, "onnxruntime", "bf16")
+    assert opened(bundle, store, stack, "onnxruntime", "fp32").description["fingerprint"]
+
+
+def test_a_manifest_that_lies_about_the_size_is_refused(store, stack, tmp_path):
+    bundle = negative_bundle(tmp_path / "lies")
+    text = json.loads((bundle.path / "manifest.json").read_text())
+    text["output"]["shape"] = [1, 32, 48, 3]
+    (bundle.path / "manifest.json").write_text(json.dumps(text))
+    with pytest.raises(BundleError, match="pack the model again"):
+        opened(bundle, store, stack)
+
+
+def test_a_read_only_store_is_used_all_the_same(bundle, store, stack, monkeypatch):
+    engine = store.put(bundle, manifest(bundle))
+
+    def refuse(path, data):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("edgegan.engine.store.write_file", refuse)
+    assert opened(bundle, store, stack).description["fingerprint"] == engine.ladder[0].fingerprint
+
+
+def test_bench_takes_what_run_would(bundle, store):
+    assert best_candidate(bundle.path, str(store.path), "auto", "auto")[1].name == "onnxruntime-fp32"
+    assert best_candidate(Path(bundle.path), str(store.path), "openvino", "bf16")[1].name == "openvino-bf16"

@@ -3,17 +3,17 @@
 Its defaults were chosen by measurement (docs/runtimes.md, tests/benchmarks/bench_onnxruntime_options.py).
 """
 
-import os
 import re
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import onnxruntime
-import psutil
 
 from edgegan.errors import GeneratorError
 from edgegan.frame import Pixels
+from edgegan.generator.cores import usable_cores
+from edgegan.generator.packed import Tensor, check_memory, packed_tensor
 
 __all__ = ["OnnxRuntimeGenerator"]
 
@@ -50,7 +50,7 @@ class OnnxRuntimeGenerator:
             raise GeneratorError(f"there is no model '{path}'", "name a packed .onnx file")
         if threads is not None and threads < 1:
             raise GeneratorError(f"ONNX Runtime cannot run on {threads} threads", "use 1 or more")
-        self._threads = threads or _usable_cores()
+        self._threads = threads or usable_cores()
         try:
             self._session = onnxruntime.InferenceSession(
                 model if model is not None else path,
@@ -61,8 +61,9 @@ class OnnxRuntimeGenerator:
             raise GeneratorError(
                 f"ONNX Runtime cannot load the model: {_shortened(error)}", "pack it anew"
             ) from error
-        self._input, self.input_size = _pixels("input", self._session.get_inputs())
-        self._output, self.output_size = _pixels("output", self._session.get_outputs())
+        self._input = packed_tensor("input", _tensors(self._session.get_inputs()))
+        self._output = packed_tensor("output", _tensors(self._session.get_outputs()))
+        self.input_size, self.output_size = self._input.size, self._output.size
         self._binding = self._session.io_binding()
         self.description: dict[str, Any] = {
             "runtime": "onnxruntime",
@@ -73,8 +74,8 @@ class OnnxRuntimeGenerator:
 
     def infer(self, pixels: Pixels, out: Pixels) -> None:
         """Draw `pixels` into `out`, uint8 (H, W, 3) BGR, C-contiguous, of `input_size` and `output_size`."""
-        self._binding.bind_input(*_bound(self._input, self.input_size, pixels))
-        self._binding.bind_output(*_bound(self._output, self.output_size, out))
+        self._binding.bind_input(*_bound(self._input, pixels))
+        self._binding.bind_output(*_bound(self._output, out))
         try:
             self._session.run_with_iobinding(self._binding)
         except Exception as error:
@@ -94,35 +95,14 @@ def _options(threads: int, spinning: str) -> onnxruntime.SessionOptions:
     return options
 
 
-def _usable_cores() -> int:
-    """Physical cores, but no more than this process may use (taskset, containers' cpusets).
-
-    Where the kernel does not tell cores from threads (ARM without a topology), all that it may use.
-    """
-    usable = len(os.sched_getaffinity(0))
-    return min(psutil.cpu_count(logical=False) or usable, usable)
+def _tensors(described: list[Any]) -> list[Tensor]:
+    return [Tensor(t.name, t.type.removeprefix("tensor")[1:-1], tuple(t.shape)) for t in described]
 
 
-def _pixels(what: str, tensors: list[Any]) -> tuple[str, tuple[int, int]]:
-    """Name and (height, width) of the model's one input or output, if it is a packed model's."""
-    found = ", ".join(f"{t.name} {t.type.removeprefix('tensor')[1:-1]} {t.shape}" for t in tensors)
-    shape = tensors[0].shape if len(tensors) == 1 and tensors[0].type == "tensor(uint8)" else []
-    if len(shape) != 4 or not all(isinstance(n, int) for n in shape) or (shape[0], shape[3]) != (1, 3):
-        raise GeneratorError(
-            f"this is no packed model: its {what} is {found} instead of one uint8 (1, H, W, 3)",
-            "make one with: edgegan pack MODEL.onnx -o BUNDLE",
-        )
-    return tensors[0].name, (shape[1], shape[2])
-
-
-def _bound(name: str, size: tuple[int, int], pixels: Pixels) -> tuple[Any, ...]:
+def _bound(tensor: Tensor, pixels: Pixels) -> tuple[Any, ...]:
     """The arguments that bind a tensor to memory."""
-    if pixels.shape != (*size, 3) or pixels.dtype != np.uint8 or not pixels.flags.c_contiguous:
-        raise GeneratorError(
-            f"'{name}' takes uint8 {(*size, 3)} in one piece, and was given {pixels.dtype} {pixels.shape}",
-            "crop and scale with edgegan.framing",
-        )
-    return name, "cpu", 0, np.uint8, (1, *size, 3), pixels.ctypes.data
+    check_memory(tensor, pixels)
+    return tensor.name, "cpu", 0, np.uint8, (1, *tensor.size, 3), pixels.ctypes.data
 
 
 def _shortened(error: Exception) -> str:

@@ -30,6 +30,7 @@ REQUIRES = [
     "PyYAML>=6",
 ]
 PACK = ["onnx>=1.16", "onnxsim>=0.4.36"]
+OPENVINO = ["openvino>=2024.0"]  # the oldest that the tests of its driver passed with; Python 3.13: 2025.0
 WINDOW = ["pysdl2>=0.9.16", "pysdl2-dll>=2.28"]
 DEV = [
     "build>=1",
@@ -58,7 +59,12 @@ setup(
     package_dir={name: name.rpartition(".")[2] for name in DATA},
     package_data={"edgegan": ["py.typed"], **DATA},
     install_requires=REQUIRES,
-    extras_require={"pack": PACK, "window": WINDOW, "dev": [*DEV, *PACK, *WINDOW]},
+    extras_require={
+        "pack": PACK,
+        "openvino": OPENVINO,
+        "window": WINDOW,
+        "dev": [*DEV, *PACK, *OPENVINO, *WINDOW],
+    },
     entry_points={"console_scripts": ["edgegan = edgegan.cli:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",

@@ -42,6 +42,7 @@ CAMERAS: Mapping[str, str] = {
 }
 GENERATORS: Mapping[str, str] = {
     "onnxruntime": "edgegan.generator.onnxruntime:OnnxRuntimeGenerator",
+    "openvino": "edgegan.generator.openvino:OpenVinoGenerator",
     "passthrough": "edgegan.generator.passthrough:PassthroughGenerator",
 }
 DISPLAYS: Mapping[str, str] = {
@@ -51,7 +52,7 @@ DISPLAYS: Mapping[str, str] = {
 }
 _NEED_NO_MODEL = ("passthrough",)
 _RENAME = "rename the file"
-_EXTRA_OF_MODULE = {"sdl2": "window", "onnxruntime": "", "av": "", "cv2": ""}
+_EXTRA_OF_MODULE = {"sdl2": "window", "onnxruntime": "", "openvino": "openvino", "av": "", "cv2": ""}
 
 
 @dataclass(frozen=True)

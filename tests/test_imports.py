@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = {"av", "matplotlib", "onnx", "onnxruntime", "onnxsim", "pandas", "scipy", "sdl2", "torch"}
+HEAVY = {"av", "matplotlib", "onnx", "onnxruntime", "onnxsim", "openvino", "pandas", "scipy", "sdl2", "torch"}
 
 
 def loaded_by(module: str) -> set[str]:

@@ -32,7 +32,7 @@ def packed_tensor(what: str, tensors: Sequence[Tensor]) -> Tensor:
     """The model's one 'input' or 'output'; raises `GeneratorError` if it is not a packed model's."""
     shape = tensors[0].shape if len(tensors) == 1 and tensors[0].kind == "uint8" else ()
     if len(shape) != 4 or not all(isinstance(n, int) for n in shape) or (shape[0], shape[3]) != (1, 3):
-        found = ", ".join(f"{t.name} {t.kind} {list(t.shape)}" for t in tensors)
+        found = ", ".join(f"{t.name} {t.kind} {list(t.shape)}" for t in tensors) or "nothing"
         raise GeneratorError(
             f"this is no packed model: its {what} is {found} instead of one uint8 (1, H, W, 3)",
             "make one with: edgegan pack MODEL.onnx -o BUNDLE",

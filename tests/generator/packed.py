@@ -1,12 +1,13 @@
 """Packed models with random weights, for tests and benchmarks: uint8 (1, H, W, 3) BGR in and out."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["inverter", "painter"]
+__all__ = ["inverter", "painter", "row_counter"]
 
 
 def inverter(height: int = 16, width: int = 24) -> bytes:
@@ -17,6 +18,26 @@ def inverter(height: int = 16, width: int = 24) -> bytes:
         helper.make_node("Cast", ["inverted"], ["drawn"], to=TensorProto.UINT8),
     ]
     return _model(nodes, {"white": np.float32(255)}, height, width)
+
+
+def row_counter() -> bytes:
+    """16 x 24, draws what it sees. On the way it lays the bytes out in rows as long as the brightest byte says.
+
+    So it works on a picture of 4s, and fails on one of 255s, whose rows do not divide the picture.
+    """
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["seen"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMax", ["seen"], ["brightest"], keepdims=0),
+        helper.make_node("Cast", ["brightest"], ["length"], to=TensorProto.INT64),
+        helper.make_node("Reshape", ["length", "one"], ["row"]),
+        helper.make_node("Concat", ["rest", "row"], ["rows"], axis=0),
+        helper.make_node("Reshape", ["seen", "rows"], ["laid_out"]),
+        helper.make_node("Abs", ["laid_out"], ["still_laid_out"]),  # or the two layouts would become one
+        helper.make_node("Reshape", ["still_laid_out", "picture"], ["back"]),
+        helper.make_node("Cast", ["back"], ["drawn"], to=TensorProto.UINT8),
+    ]
+    held = {"one": np.array([1]), "rest": np.array([-1]), "picture": np.array([1, 16, 24, 3])}
+    return _model(nodes, held, 16, 24)
 
 
 def painter(channels: int = 8, blocks: int = 1, height: int = 256, width: int = 256) -> bytes:
@@ -64,7 +85,9 @@ def painter(channels: int = 8, blocks: int = 1, height: int = 256, width: int = 
     return _model(nodes, held, height, width)
 
 
-def _model(nodes: list[onnx.NodeProto], held: dict[str, np.ndarray], height: int, width: int) -> bytes:
+def _model(
+    nodes: list[onnx.NodeProto], held: Mapping[str, np.generic | np.ndarray], height: int, width: int
+) -> bytes:
     shape = [1, height, width, 3]
     graph = helper.make_graph(
         nodes,

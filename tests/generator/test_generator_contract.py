@@ -1,5 +1,7 @@
 """What every generator driver that runs anywhere must do (`edgegan/generator/__init__.py`)."""
 
+import importlib.util
+import mmap
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -13,13 +15,16 @@ from edgegan.registry import GENERATORS, Uri, open_driver
 from tests.generator.packed import inverter
 
 
-@pytest.fixture(params=["passthrough", "onnxruntime"])
+@pytest.fixture(params=["passthrough", "onnxruntime", "openvino"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Generator]:
     """Opens a generator of 24 x 16 (width x height)."""
+    if request.param == "openvino" and importlib.util.find_spec("openvino") is None:
+        pytest.skip("openvino is not installed: pip install 'edgegan[openvino]'")
     (tmp_path / "inverter.onnx").write_bytes(inverter(16, 24))
     uris = {
         "passthrough": "passthrough://?size=24x16",
         "onnxruntime": f"onnxruntime://{tmp_path}/inverter.onnx?threads=1",
+        "openvino": f"openvino://{tmp_path}/inverter.onnx?threads=1",
     }
 
     def open_generator() -> Generator:
@@ -61,6 +66,25 @@ def test_a_picture_of_another_shape_is_refused(
         for pixels, out in ((bad, good), (good, bad)):
             with pytest.raises(GeneratorError):
                 generator.infer(pixels, out)
+
+
+def test_it_keeps_no_hold_on_memory_of_the_caller(opened: Callable[[], Generator]) -> None:
+    """The exchange could not close its shared memory else."""
+    memory = mmap.mmap(-1, 16 * 24 * 3)
+    with closing(opened()) as generator:
+        slot = np.frombuffer(memory, np.uint8).reshape(16, 24, 3)
+        generator.infer(np.zeros((16, 24, 3), np.uint8), slot)
+        generator.infer(slot, np.zeros((16, 24, 3), np.uint8))
+        del slot
+        memory.close()
+
+
+def test_it_leaves_the_picture_of_the_camera_as_it_was(opened: Callable[[], Generator]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
+    before = pixels.copy()
+    with closing(opened()) as generator:
+        generator.infer(pixels, np.zeros((16, 24, 3), np.uint8))
+    np.testing.assert_array_equal(pixels, before)
 
 
 def test_closing_twice_is_harmless(opened: Callable[[], Generator]) -> None:

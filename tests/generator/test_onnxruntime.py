@@ -13,7 +13,7 @@ import pytest
 
 from edgegan.errors import GeneratorError
 from edgegan.generator.onnxruntime import OnnxRuntimeGenerator
-from tests.generator.packed import inverter, painter
+from tests.generator.packed import inverter, painter, row_counter
 
 
 def test_it_draws_what_the_model_says() -> None:
@@ -77,6 +77,15 @@ def test_a_missing_file_is_refused() -> None:
         OnnxRuntimeGenerator("nowhere.onnx")
     with pytest.raises(GeneratorError):
         OnnxRuntimeGenerator(model=inverter(), threads=0)
+
+
+def test_a_picture_that_it_fails_on_is_named_and_the_next_one_drawn() -> None:
+    generator = OnnxRuntimeGenerator(model=row_counter())
+    good, bad, out = (np.full((16, 24, 3), value, np.uint8) for value in (4, 255, 0))
+    with pytest.raises(GeneratorError, match=r"ONNX Runtime failed on a picture: .*reshape"):
+        generator.infer(bad, out)
+    generator.infer(good, out)
+    np.testing.assert_array_equal(out, good)
 
 
 def test_memory_in_strips_is_refused() -> None:

@@ -6,9 +6,9 @@ same key. What is missing, damaged or made elsewhere is None, and the runtime co
 
 import hashlib
 import logging
-import os
 from pathlib import Path
-from uuid import uuid4
+
+from edgegan.files import write_file
 
 __all__ = ["keep", "kept", "key_of"]
 
@@ -41,17 +41,10 @@ def kept(folder: Path, key: str) -> bytes | None:
 
 def keep(folder: Path, key: str, blob: bytes) -> None:
     """Write the blob whole or not at all; a folder that cannot be written is a warning."""
-    path = _path(folder, key)
-    beside = path.with_name(f"{path.name}.{uuid4().hex}")
     try:
-        with beside.open("xb") as file:
-            file.write(_digest(key, blob) + blob)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        write_file(_path(folder, key), _digest(key, blob) + blob)
     except OSError as error:
         log.warning("what was compiled is not kept in %s: %s", folder, error.strerror or error)
-        _remove(beside)
 
 
 def _path(folder: Path, key: str) -> Path:
@@ -60,10 +53,3 @@ def _path(folder: Path, key: str) -> Path:
 
 def _digest(key: str, blob: bytes) -> bytes:
     return hashlib.sha256(key.encode() + blob).digest()
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        pass

@@ -166,7 +166,7 @@ def _compiled(core: Any, content: bytes, options: dict[str, Any], cache: str) ->
 def _model(content: bytes) -> Any:
     """The ONNX model in OpenVINO's form, if it is a packed one.
 
-    Core.read_model would offer a damaged file to the readers of all other formats too; one of them prints.
+    Core.read_model would offer a damaged file to the readers of all other formats too.
     """
     reader = FrontEndManager().load_by_framework("onnx")
     model = reader.convert(reader.load(io.BytesIO(content)))
@@ -191,8 +191,7 @@ def _tensors(ports: list[Any]) -> list[Tensor]:
 def _tensor_at(pixels: Pixels) -> Any:
     """OpenVINO's view of the memory of `pixels`, uint8 (H, W, 3), as (1, H, W, 3).
 
-    By its address: OpenVINO takes no read-only array, and a request keeps its tensors until it gets others, but
-    must not keep the caller's memory alive with them.
+    By its address: OpenVINO takes no read-only array, as the camera's are.
     """
     memory: Any = (ctypes.c_uint8 * pixels.nbytes).from_address(pixels.ctypes.data)
     return openvino.Tensor(np.ndarray((1, *pixels.shape), np.uint8, memory), shared_memory=True)

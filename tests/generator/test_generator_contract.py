@@ -68,14 +68,15 @@ def test_a_picture_of_another_shape_is_refused(
                 generator.infer(pixels, out)
 
 
-def test_it_keeps_no_hold_on_memory_of_the_caller(opened: Callable[[], Generator]) -> None:
+@pytest.mark.parametrize("what", ["pixels", "out"])
+def test_it_keeps_no_hold_on_memory_of_the_caller(opened: Callable[[], Generator], what: str) -> None:
     """The exchange could not close its shared memory else."""
     memory = mmap.mmap(-1, 16 * 24 * 3)
+    given = {name: np.zeros((16, 24, 3), np.uint8) for name in ("pixels", "out")}
+    given[what] = np.frombuffer(memory, np.uint8).reshape(16, 24, 3)
     with closing(opened()) as generator:
-        slot = np.frombuffer(memory, np.uint8).reshape(16, 24, 3)
-        generator.infer(np.zeros((16, 24, 3), np.uint8), slot)
-        generator.infer(slot, np.zeros((16, 24, 3), np.uint8))
-        del slot
+        generator.infer(**given)
+        given.clear()
         memory.close()
 
 

@@ -272,7 +272,7 @@ def run_alone(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_prints_nothing(tmp_path: Path) -> None:
-    (tmp_path / "bad.onnx").write_bytes(b"no model")
+    (tmp_path / "bad.onnx").write_bytes(b"no model at all")
     (tmp_path / "good.onnx").write_bytes(inverter())
     script = (
         "from edgegan.generator.openvino import OpenVinoGenerator\n"

@@ -1,12 +1,11 @@
 """What could run a bundle on this device, and why the rest could not."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from edgegan.bundle import Bundle
-from edgegan.engine.fingerprint import describe_device, fingerprint, runtime_version
+from edgegan.engine.fingerprint import fingerprint, runtime_version
 from edgegan.errors import BundleError, ConfigError, MissingDependency
 from edgegan.registry import did_you_mean
 
@@ -20,8 +19,6 @@ __all__ = [
     "candidates",
     "is_known",
 ]
-
-_X86_BF16 = ("avx512_bf16", "amx_bf16")
 
 
 @dataclass(frozen=True)
@@ -58,22 +55,18 @@ class PassedOver:
 
 @dataclass(frozen=True)
 class _Way:
-    """How a runtime gets at a precision: the bundle's model, the driver's options, what the device must have."""
+    """How a runtime gets at a precision: the bundle's model, the driver's options."""
 
     model: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    lacks: Callable[[Mapping[str, Any]], str] = lambda device: ""
-
-
-def _lacks_bf16(device: Mapping[str, Any]) -> str:
-    flags = " ".join(kind["flags"] for kind in device["cpus"]["kinds"]).split()
-    return "" if any(flag in flags for flag in _X86_BF16) else "this CPU does not compute in bf16"
 
 
 RUNTIMES: Mapping[str, Mapping[str, _Way]] = {
     "onnxruntime": {"fp32": _Way("fp32")},
-    "openvino": {"fp32": _Way("fp32"), "bf16": _Way("fp32", {"precision": "bf16"}, _lacks_bf16)},
+    "openvino": {"fp32": _Way("fp32"), "bf16": _Way("fp32", {"precision": "bf16"})},
 }
+CACHING = ("openvino",)
+"""Runtimes whose driver keeps what it compiled in a folder `cache`, where that is worth it (docs/runtimes.md)."""
 PRECISIONS = tuple(dict.fromkeys(precision for ways in RUNTIMES.values() for precision in ways))
 DEFAULT = Candidate("onnxruntime", "fp32", "fp32")
 """What runs a bundle for which nothing was built: it is always installed, and loads fast."""
@@ -106,7 +99,7 @@ def is_known(one: Candidate) -> bool:
 
 
 def candidates(
-    bundle: Bundle, runtime: str = "auto", precision: str = "auto", root: Path = Path("/")
+    bundle: Bundle, runtime: str = "auto", precision: str = "auto"
 ) -> tuple[list[Candidate], list[PassedOver]]:
     """All ways to run a bundle here, or those that `runtime` and `precision` leave; and what was passed over.
 
@@ -115,12 +108,12 @@ def candidates(
     if "auto" not in (runtime, precision):
         candidate(bundle, runtime, precision)
     names = list(RUNTIMES) if runtime == "auto" else [runtime]
-    device, found, passed_over = describe_device(root), [], []
+    found, passed_over = [], []
     for name in names:
         for kind, way in _ways(name).items():
             if precision not in ("auto", kind):
                 continue
-            if why := _obstacle(bundle, name, way, device):
+            if why := _obstacle(bundle, name, way):
                 passed_over.append(PassedOver(name, kind, why))
             else:
                 found.append(Candidate(name, kind, way.model, way.options))
@@ -135,12 +128,12 @@ def _ways(runtime: str) -> Mapping[str, _Way]:
     return RUNTIMES[runtime]
 
 
-def _obstacle(bundle: Bundle, runtime: str, way: _Way, device: Mapping[str, Any]) -> str:
+def _obstacle(bundle: Bundle, runtime: str, way: _Way) -> str:
     if runtime_version(runtime) is None:
         return "it is not installed"
     if way.model not in bundle.precisions:
         return f"the bundle has no model in {way.model}"
-    return way.lacks(device)
+    return ""
 
 
 def _nothing(runtime: str, precision: str, passed_over: list[PassedOver]) -> Exception:

@@ -108,9 +108,9 @@ def _opened_rung(engine: Engine, rung: Rung, threads: int | None) -> Generator:
     """Open a rung; the first time, have it draw the reference picture before it is trusted."""
     engine.touch()
     if rung.candidate.name in engine.state["good"]:
-        return open_candidate(rung.candidate, engine.bundle, threads)
+        return open_candidate(rung.candidate, engine.bundle, threads, engine.cache())
     engine.begin(rung)
-    generator = open_candidate(rung.candidate, engine.bundle, threads)
+    generator = open_candidate(rung.candidate, engine.bundle, threads, engine.cache())
     try:
         _check_reference(generator, rung, engine.bundle)
     except EdgeganError:

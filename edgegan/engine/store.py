@@ -4,6 +4,7 @@
     STORE/paint-1c5e….engine/         the engine of a bundle on this device
         engine.json                   the ladder: what passed, best first; all that was measured; fingerprints
         bundle/                       the bundle, so that an engine outlives it and can be built again
+        cache/                        what a runtime compiled, for a faster start; may be removed
         state.json                    what became of it: good (it has drawn a sane picture), what failed
     STORE/paint-1c5e….engine.previous/  the one before, until its successor is good
     STORE/….damaged-…/                what was damaged, set aside to be looked at
@@ -201,6 +202,15 @@ class Engine:
         """Whether it may be tried: it has not failed, and did not take its process with it."""
         state, name = self.state, rung.candidate.name
         return name not in state["failed"] and state["tried"].get(name, 0) < _TRIES
+
+    def cache(self) -> Path | None:
+        """The folder for what a runtime compiles here; None where it cannot be made. It may always be removed."""
+        folder = self.path / "cache"
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError:
+            return None
+        return folder
 
     def touch(self) -> None:
         """Mark it as used now, which keeps it longest when space is short."""

@@ -23,7 +23,7 @@ import numpy as np
 
 from edgegan.bundle import Bundle
 from edgegan.clock import sleep_until
-from edgegan.engine.candidates import Candidate
+from edgegan.engine.candidates import CACHING, Candidate
 from edgegan.errors import BundleError, EdgeganError, GeneratorError
 from edgegan.frame import Pixels
 from edgegan.generator import Generator
@@ -36,8 +36,14 @@ _WARM_UP_SECONDS = 0.3
 _KILL_TIMEOUT_S = 5.0
 
 
-def open_candidate(candidate: Candidate, bundle: Bundle, threads: int | None) -> Generator:
-    """The generator of a bundle, opened in this process. Raises what its driver raises."""
+def open_candidate(
+    candidate: Candidate, bundle: Bundle, threads: int | None, cache: Path | None = None
+) -> Generator:
+    """The generator of a bundle, opened in this process. Raises what its driver raises.
+
+    cache: a folder in which its runtime may keep what it compiled, if it does that.
+    """
+    further = {"cache": str(cache)} if cache and candidate.runtime in CACHING else {}
     generator: Generator = open_driver(
         "generator",
         GENERATORS,
@@ -45,6 +51,7 @@ def open_candidate(candidate: Candidate, bundle: Bundle, threads: int | None) ->
         model=bundle.read_model(candidate.model),
         threads=threads,
         **candidate.options,
+        **further,
     )
     if (generator.input_size, generator.output_size) != (bundle.input_size, bundle.output_size):
         generator.close()

@@ -2,12 +2,7 @@ import pytest
 
 from edgegan.engine import candidates as module
 from edgegan.engine.candidates import DEFAULT, candidate, candidates, is_known
-from edgegan.errors import BundleError, ConfigError, MissingDependency
-
-
-@pytest.fixture
-def all_installed(monkeypatch):
-    monkeypatch.setattr(module, "runtime_version", lambda runtime: "1.0")
+from edgegan.errors import ConfigError, MissingDependency
 
 
 def test_auto_is_what_always_works(bundle):
@@ -45,23 +40,6 @@ def test_what_is_not_installed_is_passed_over_by_name(bundle, monkeypatch):
     assert {one.why for one in passed_over} == {"it is not installed"}
     with pytest.raises(MissingDependency, match=r"openvino fp32: it is not installed.*edgegan\[openvino\]"):
         candidates(bundle, "openvino")
-
-
-def test_a_cpu_without_bf16_is_not_asked_for_it(bundle, all_installed, tmp_path):
-    found, passed_over = candidates(bundle, root=tmp_path)
-    assert "openvino-bf16" not in [one.name for one in found]
-    assert [one.why for one in passed_over if one.precision == "bf16"] == [
-        "this CPU does not compute in bf16"
-    ]
-    with pytest.raises(BundleError, match="bf16: this CPU does not"):
-        candidates(bundle, precision="bf16", root=tmp_path)
-
-
-def test_a_cpu_with_bf16_is(bundle, all_installed, tmp_path):
-    (tmp_path / "proc").mkdir()
-    (tmp_path / "proc/cpuinfo").write_text("processor\t: 0\nflags\t: fpu avx512_bf16\n")
-    found, _ = candidates(bundle, root=tmp_path)
-    assert "openvino-bf16" in [one.name for one in found]
 
 
 def test_a_way_of_another_version_is_not_known(bundle):

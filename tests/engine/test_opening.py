@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from edgegan.engine import opening
+from edgegan.engine.candidates import candidate
+from edgegan.engine.fingerprint import describe_device
 from edgegan.engine.opening import best_candidate, open_best
 from edgegan.engine.store import Store
 from edgegan.errors import BundleError, ConfigError, GeneratorError
@@ -135,6 +137,14 @@ def test_a_read_only_store_is_used_all_the_same(bundle, store, stack, monkeypatc
 
     monkeypatch.setattr("edgegan.engine.store.write_file", refuse)
     assert opened(bundle, store, stack).description["fingerprint"] == engine.ladder[0].fingerprint
+
+
+def test_what_was_compiled_is_kept_with_the_engine(bundle, store, stack):
+    pytest.importorskip("openvino", reason="needs the extra 'openvino'")
+    one = candidate(bundle, "openvino", "fp32")
+    rung = {"runtime": "openvino", "fingerprint": one.fingerprint(bundle, describe_device())}
+    store.put(bundle, manifest(bundle, **rung))
+    assert [opened(bundle, store, stack).description["from_cache"] for _ in range(2)] == [False, True]
 
 
 def test_bench_takes_what_run_would(bundle, store):

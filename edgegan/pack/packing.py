@@ -20,7 +20,8 @@ from edgegan.pack.load import load_model, opset_of
 from edgegan.pack.macs import count_macs, count_params
 from edgegan.pack.pictures import Pictures, comparison_pictures
 from edgegan.pack.pixels import add_pixels
-from edgegan.pack.ranges import ValueRanges, value_ranges
+from edgegan.pack.probing import find_ranges
+from edgegan.pack.ranges import ValueRanges
 from edgegan.pack.recipe import PackOptions
 from edgegan.pack.simplify import simplify
 from edgegan.pack.size import chosen_size, fix_size
@@ -58,9 +59,16 @@ def pack_model(
     size = chosen_size(interface, options.size)
     samples = comparison_pictures(pictures, size)
 
-    tell("simplifying", 0.1)
     bound, constants_report = bind_constants(original, constants)
-    ranges = value_ranges(bound, options.input_range, options.output_range)
+    ranges = find_ranges(
+        bound,
+        interface,
+        samples.pictures,
+        options.input_range,
+        options.output_range,
+        lambda share: tell("probing value ranges", 0.1 * share),
+    )
+    tell("simplifying", 0.1)
     sized, size_report = fix_size(bound, interface, size)
     simple, simplify_report = simplify(sized)
     packed, pixels_report = add_pixels(simple, ranges)

@@ -82,7 +82,7 @@ class PackOptions:
     """What `pack_model` cannot read from the model.
 
     name: of the bundle; None: the model's file name. size: (height, width); None: the model's, or 256 x 256.
-    input_range, output_range: (black, white) values; None: from the last node, if that is Tanh or Sigmoid.
+    input_range, output_range: (black, white) values; None: to be found, see `edgegan.pack.probing`.
     constants: values of further inputs, by name. licence: an SPDX name or a text; credits: who made it.
     """
 

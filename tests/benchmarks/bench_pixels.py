@@ -32,7 +32,7 @@ from edgegan.pack.constants import bind_constants, constant_arrays
 from edgegan.pack.load import load_model
 from edgegan.pack.pictures import comparison_pictures
 from edgegan.pack.pixels import add_pixels
-from edgegan.pack.ranges import Range, ValueRanges, value_ranges
+from edgegan.pack.ranges import Range, ValueRanges
 from edgegan.pack.simplify import simplify
 from edgegan.pack.size import chosen_size, fix_size
 from edgegan.quality import max_difference
@@ -98,7 +98,9 @@ def both_models(name: str, models: Path) -> tuple[bytes, bytes, ValueRanges, tup
     size = chosen_size(interface, options.size)
     bound, _ = bind_constants(model, constant_arrays(model, options.constants))
     plain, _ = simplify(fix_size(bound, interface, size)[0])
-    ranges = value_ranges(plain, options.input_range, options.output_range)
+    assert options.input_range is not None
+    assert options.output_range is not None
+    ranges = ValueRanges(options.input_range, options.output_range)
     return add_pixels(plain, ranges)[0].SerializeToString(), plain.SerializeToString(), ranges, size
 
 

@@ -62,7 +62,7 @@ def test_a_bundle_is_written_and_draws(model_file, tmp_path, photos, name):
 def test_a_dynamic_model_with_a_style(tmp_path, make):
     model = tmp_path / "styled.onnx"
     onnx.save(make(shape=("n", 3, "h", "w"), style=4, opset=11, last="Sigmoid"), model)
-    options = PackOptions(size=(40, 32), constants=STYLE)
+    options = PackOptions(size=(40, 32), constants=STYLE, input_range=(0, 1))
     stages = []
     described = pack_model(
         model, tmp_path / "b", options, progress=lambda what, share: stages.append((share, what))

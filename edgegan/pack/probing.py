@@ -15,14 +15,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
-from onnx import GraphProto, ModelProto
+from onnx import GraphProto, ModelProto, TensorProto, helper
 
 from edgegan.errors import ModelError
 from edgegan.frame import Pixels
 from edgegan.pack.bounds import Bounds, output_bounds
 from edgegan.pack.check import Interface
 from edgegan.pack.compare import pixels_from_values, session
-from edgegan.pack.graph import producer_of
+from edgegan.pack.graph import copied, producer_of
 from edgegan.pack.ranges import (
     USUAL,
     Likeness,
@@ -33,7 +33,6 @@ from edgegan.pack.ranges import (
     range_text,
     usual_range,
 )
-from edgegan.pack.size import fix_size
 from edgegan.quality import max_difference, ssim
 
 __all__ = ["PICTURES", "SIDE", "Probe", "find_ranges", "likeness"]
@@ -80,7 +79,8 @@ _BY_CHANNEL = {
 class Probe:
     """Draws a few pictures with a float generator; each in each scaling once, the drawings are kept.
 
-    model: float32 [1, 3, H, W] RGB, its further inputs bound. pictures: uint8 (H, W, 3) BGR of its size,
+    model: float32 [1, 3, H, W] RGB, its further inputs bound. interface: says which sides the original leaves
+    free, also where `model` is fixed already. pictures: uint8 (H, W, 3) BGR of its size,
     one at least; a dynamic model draws them at 128 x 128 if it can. progress: called with 0..1.
     """
 
@@ -92,7 +92,7 @@ class Probe:
         progress: Callable[[float], None] = lambda share: None,
     ) -> None:
         chosen = pictures[:: max(1, (len(pictures) - 1) // (PICTURES - 1))][:PICTURES]
-        self._interface, self._progress = interface, progress
+        self._free, self._progress = [side is None for side in interface.size], progress
         self._most_drawings = len(chosen) * (len(USUAL) + len(_BY_CHANNEL))
         self._drawings: dict[tuple[int, _Scaling], Drawing] = {}
         self._session, self.pictures = self._opened(model, chosen)
@@ -133,13 +133,11 @@ class Probe:
     ) -> tuple[onnxruntime.InferenceSession, list[Pixels]]:
         """A session that draws, and the pictures in its size: a small one first, if the model is dynamic."""
         full = pictures[0].shape[:2]
-        small = tuple(
-            fixed or min(SIDE, side) for fixed, side in zip(self._interface.size, full, strict=True)
-        )
+        small = tuple(min(SIDE, side) if free else side for free, side in zip(self._free, full, strict=True))
         for size in sorted({small, full}):
             scaled = [_resized(pixels, size) for pixels in pictures]
             try:
-                opened = session(self._sized(model, size), "the original model")
+                opened = session(_sized(model, size), "the original model")
                 self._drawings[0, _Scaling.of(USUAL[0])] = self._run(opened, scaled[0], _Scaling.of(USUAL[0]))
             except ModelError:
                 if size == full:
@@ -148,13 +146,10 @@ class Probe:
                 break
         return opened, scaled
 
-    def _sized(self, model: ModelProto, size: tuple[int, int]) -> bytes:
-        return bytes(fix_size(model, self._interface, size)[0].SerializeToString())
-
     def _run(self, opened: onnxruntime.InferenceSession, pixels: Pixels, scaling: _Scaling) -> Drawing:
         try:
-            feeds = {self._interface.input: scaling.values(pixels)}
-            drawing: Drawing = opened.run([self._interface.output], feeds, _quiet())[0]
+            feeds = {opened.get_inputs()[0].name: scaling.values(pixels)}
+            drawing: Drawing = opened.run(None, feeds, _quiet())[0]
         except Exception as error:  # ONNX Runtime's errors have no class in common
             mend = "a model exported for another size, or too large for this machine's memory?"
             raise ModelError(f"ONNX Runtime cannot run the model: {error}", mend) from error
@@ -262,6 +257,16 @@ def _found_input(
             f"give --input-range {_ASK_RANGE}; a mean and deviation by channel must be part of the model",
         )
     return choice.range, f"input range {range_text(choice.range)}: {choice.why}"
+
+
+def _sized(model: ModelProto, size: tuple[int, ...]) -> bytes:
+    """The model with its input declared anew, and what followed from the old declaration forgotten."""
+    model = copied(model)
+    for value, dims in ((model.graph.input[0], size), (model.graph.output[0], ("height", "width"))):
+        shape = [1, 3, *dims]
+        value.CopyFrom(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, shape))
+    del model.graph.value_info[:]
+    return bytes(model.SerializeToString())
 
 
 def _quiet() -> onnxruntime.RunOptions:

@@ -14,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -85,8 +85,15 @@ def _failed(error: BaseException, as_json: bool, verbose: bool) -> int:
         _write(f"{trace}{line}\n", sys.stderr, 2)
     if as_json:
         with suppress(OSError):  # the exit code is left to say it
-            _write(json.dumps({"error": {"message": message, "mend": mend}}, indent=2) + "\n", sys.stdout, 1)
+            said = {"message": message, "mend": mend, **_one_by_one(error)}
+            _write(json.dumps({"error": said}, indent=2) + "\n", sys.stdout, 1)
     return code
+
+
+def _one_by_one(error: BaseException) -> dict[str, Any]:
+    """Each mistake of a configuration by itself, for scripts and editors."""
+    mistakes = error.mistakes if isinstance(error, ConfigError) else ()
+    return {"mistakes": [asdict(mistake) for mistake in mistakes]} if mistakes else {}
 
 
 # -- Standard output and standard error

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edgegan.errors import ConfigError
+from edgegan.errors import ConfigError, Mistake
 from edgegan.registry import (
     CAMERAS,
     DISPLAYS,
@@ -170,13 +170,6 @@ def load_yaml_model(path: Path, model: type[M]) -> M:
     return _validate(model, _Document.read(path))
 
 
-@dataclass(frozen=True)
-class _Mistake:
-    line: int
-    message: str
-    mend: str
-
-
 @dataclass
 class _Document:
     """Data with the line of each value; `mistakes` are those that YAML itself would let pass.
@@ -187,7 +180,7 @@ class _Document:
     path: Path | None
     data: Any = field(default_factory=dict)
     lines: dict[Location, int] = field(default_factory=dict)
-    mistakes: list[_Mistake] = field(default_factory=list)
+    mistakes: list[Mistake] = field(default_factory=list)
 
     @classmethod
     def read(cls, path: Path) -> "_Document":
@@ -208,15 +201,14 @@ class _Document:
             raise ConfigError(f"{path} is nested too deep", "is it the right file?") from error
         return document
 
-    def mistake(self, location: Location, message: str, mend: str) -> _Mistake:
+    def mistake(self, location: Location, message: str, mend: str) -> Mistake:
         """A mistake at the value's line, or at that of the nearest thing around it that is in the file."""
         around = location
         while around and around not in self.lines:
             around = around[:-1]
         line = self.lines.get(around, 1)
         key = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).lstrip(".")
-        parts = [f"{self.path}:{line}" if self.path else "", key, message]
-        return _Mistake(line, ": ".join(part for part in parts if part), mend)
+        return Mistake(str(self.path) if self.path else None, line if self.path else None, key, message, mend)
 
     def _walk(self, node: yaml.Node, location: Location, line: int) -> None:
         if len(self.lines) > _MOST_NODES:
@@ -255,7 +247,8 @@ def _broken(path: Path, error: yaml.YAMLError) -> ConfigError:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     mend = "check this line and the one above it: indent with spaces, close each quote and bracket"
-    return ConfigError(f"{path}:{mark.line + 1 if mark else 1}: broken YAML: {problem}", mend)
+    mistake = Mistake(str(path), mark.line + 1 if mark else 1, "", f"broken YAML: {problem}", mend)
+    return _all_at_once(str(path), [mistake])
 
 
 def _validate(model: type[M], document: _Document) -> M:
@@ -292,12 +285,12 @@ def _without_echoes(error: ValidationError) -> list[Any]:
     return [e for e in errors if e["type"] != "too_short" or e["loc"] not in around]
 
 
-def _all_at_once(where: str, mistakes: list[_Mistake]) -> ConfigError:
+def _all_at_once(where: str, mistakes: list[Mistake]) -> ConfigError:
     if len(mistakes) == 1:
-        return ConfigError(mistakes[0].message, mistakes[0].mend)
-    mistakes = sorted(mistakes, key=lambda mistake: mistake.line)
-    lines = [f"  {m.message}: {m.mend}" if m.mend else f"  {m.message}" for m in mistakes]
-    return ConfigError("\n".join([f"{where} has {len(mistakes)} mistakes", *lines]))
+        return ConfigError(str(mistakes[0]), mistakes[0].mend, mistakes)
+    mistakes = sorted(mistakes, key=lambda mistake: mistake.line or 0)
+    lines = [f"  {m}: {m.mend}" if m.mend else f"  {m}" for m in mistakes]
+    return ConfigError("\n".join([f"{where} has {len(mistakes)} mistakes", *lines]), "", mistakes)
 
 
 def _in_our_words(model: type[BaseModel], error: Any) -> tuple[str, str]:

@@ -7,10 +7,9 @@ from typing import Any
 
 from edgegan.config import Config, load_config
 from edgegan.daemon import run
-from edgegan.display import screen_present
-from edgegan.errors import MissingDependency, UserError, user_error_from_os_error
+from edgegan.display import window_if_any
+from edgegan.errors import UserError, user_error_from_os_error
 from edgegan.plan import SHIPPED_CLIP, uri_of_file
-from edgegan.registry import DISPLAYS, Uri, check_uri
 from edgegan.report.demo_page import write_demo_page
 from edgegan.resources import resource
 
@@ -28,13 +27,19 @@ def run_demo(output: Path, seconds: float | None = None, display: str | None = N
     """
     video, trace, page = (output / name for name in ("demo.mp4", "demo.trace", "demo.html"))
     _make_folder(output)
+    replaced = [file.name for file in (video, trace, page) if file.exists()]
+    if replaced:
+        log.info(
+            "in '%s' this replaces %s (give -o another folder to keep them)", output, ", ".join(replaced)
+        )
     summary = run(_demo_config(video, trace, seconds, display))
     write_demo_page(page, summary, trace, video, resource(SHIPPED_CLIP))
-    return {**summary, "video": str(video), "trace": str(trace), "report": str(page)}
+    paths = {"video": str(video), "trace": str(trace), "report": str(page)}
+    return {**summary, **paths, "replaced": replaced}
 
 
 def _demo_config(video: Path, trace: Path, seconds: float | None, display: str | None) -> Config:
-    screen = display or _window()
+    screen = display or window_if_any("the picture goes into the video file alone")
     return load_config(
         None,
         {
@@ -44,19 +49,6 @@ def _demo_config(video: Path, trace: Path, seconds: float | None, display: str |
             "trace.file": str(trace),
         },
     )
-
-
-def _window() -> str:
-    """The window's URI, or nothing, with the reason in the log."""
-    if not screen_present():
-        log.info("there is no screen here, so the picture goes into the video file alone")
-        return ""
-    try:
-        check_uri("display", DISPLAYS, Uri.parse("window://"))
-    except MissingDependency as error:
-        log.warning("no window: %s", error)
-        return ""
-    return "window://"
 
 
 def _make_folder(output: Path) -> None:

@@ -5,6 +5,9 @@ Each says what was asked and what was found (`message`) and what to do about it 
 Each class also inherits the standard error that a caller would expect.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 
 class EdgeganError(Exception):
     """Base of all errors that are raised on purpose."""
@@ -26,8 +29,27 @@ class UserError(EdgeganError, ValueError):
     exit_code = 2
 
 
+@dataclass(frozen=True)
+class Mistake:
+    """One of the mistakes of a configuration. file, line: None where it was given on the command line."""
+
+    file: str | None
+    line: int | None
+    key: str
+    message: str
+    mend: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.file else ""
+        return ": ".join(part for part in (where, self.key, self.message) if part)
+
+
 class ConfigError(UserError):
-    """The configuration, or an option of a URI, is wrong."""
+    """The configuration, or an option of a URI, is wrong. `mistakes`: one by one, where there are places to name."""
+
+    def __init__(self, message: str, mend: str = "", mistakes: Sequence[Mistake] = ()) -> None:
+        super().__init__(message, mend)
+        self.mistakes = tuple(mistakes)
 
 
 class ModelError(UserError):

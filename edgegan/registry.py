@@ -17,6 +17,7 @@ from typing import Any, Literal, NewType, Union
 from urllib.parse import parse_qsl, unquote
 
 from edgegan.errors import ConfigError, MissingDependency
+from edgegan.extras import install_command
 
 __all__ = [
     "CAMERAS",
@@ -149,10 +150,9 @@ def _load(kind: str, drivers: Mapping[str, str], scheme: str) -> Callable[..., A
         missing = (error.name or "").partition(".")[0]
         if missing not in _EXTRA_OF_MODULE:
             raise
-        extra = _EXTRA_OF_MODULE[missing]
-        package = f"'edgegan[{extra}]'" if extra else "edgegan"
         raise MissingDependency(
-            f"{kind} driver '{scheme}' needs the package '{missing}' ({error})", f"pip install {package}"
+            f"{kind} driver '{scheme}' needs the package '{missing}' ({error})",
+            install_command(_EXTRA_OF_MODULE[missing]),
         ) from error
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import edgegan
 from edgegan.errors import BundleError
+from edgegan.extras import checkout
 
 __all__ = ["resource", "shipped_bundle"]
 
@@ -33,8 +34,5 @@ def shipped_bundle() -> Path:
 
 
 def _roots() -> list[Path]:
-    checkout = _PACKAGE.parent
-    is_checkout = (
-        checkout / "setup.py"
-    ).is_file()  # else it is site-packages, whose `engines/` would be a stranger's
-    return [_PACKAGE / "data", *([checkout] if is_checkout else [])]
+    clone = checkout(_PACKAGE)  # elsewhere it is site-packages, whose `engines/` would be a stranger's
+    return [_PACKAGE / "data", *([clone] if clone else [])]

@@ -116,6 +116,35 @@ def test_all_mistakes_of_a_file_are_told(tmp_path: Path, capsys: Captured) -> No
     assert "c.yaml:2: threads" in err
 
 
+def test_with_json_each_mistake_of_a_configuration_stands_by_itself(tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("framse: 3\nthreads: -1\n")
+    assert cli.main(["config", str(file), "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert "c.yaml has 2 mistakes" in error["message"]
+    first, second = error["mistakes"]
+    assert first == {
+        "file": str(file),
+        "line": 1,
+        "key": "framse",
+        "message": "there is no such key",
+        "mend": "did you mean 'frames'?",
+    }
+    assert (second["line"], second["key"]) == (2, "threads")
+
+    file.write_text("a: 1\nb: [\n")
+    assert cli.main(["config", str(file), "--json"]) == 2
+    (broken,) = json.loads(capsys.readouterr().out)["error"]["mistakes"]
+    assert (broken["file"], broken["line"]) == (str(file), 3)
+    assert broken["message"].startswith("broken YAML")
+
+
+def test_a_mistake_of_the_command_line_has_no_file_and_no_line(capsys: Captured) -> None:
+    assert cli.main(["config", "--threads", "0", "--json"]) == 2
+    (mistake,) = json.loads(capsys.readouterr().out)["error"]["mistakes"]
+    assert (mistake["file"], mistake["line"], mistake["key"]) == (None, None, "threads")
+
+
 def test_config_prints_what_takes_effect_and_can_be_read_back(tmp_path: Path, capsys: Captured) -> None:
     (tmp_path / "c.yaml").write_text("frames: 3\nlog: {level: debug}\n")
     options = ["--display", "null://", "--display", "file://o.mp4", "--trace", "t.trace", "--seconds", "4"]

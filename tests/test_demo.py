@@ -83,3 +83,12 @@ def test_a_folder_that_is_a_file_is_one_clear_error(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert (tmp_path / "taken").read_text() == "precious"
+
+
+def test_a_second_demo_says_what_it_replaces(tmp_path: Path) -> None:
+    (tmp_path / "demo.html").write_text("older")
+    done = edgegan("demo", "-o", str(tmp_path), "--seconds", "1", "--display", "null://", "--json")
+    assert done.returncode == 0, done.stderr
+    assert f"in '{tmp_path}' this replaces demo.html (give -o another folder" in done.stderr
+    assert json.loads(done.stdout)["replaced"] == ["demo.html"]
+    assert (tmp_path / "demo.html").read_text("utf-8") != "older"

@@ -12,13 +12,18 @@ A driver may
     closed it (Esc, the window's cross), and then the run ends.
 """
 
+import logging
 import os
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
+from edgegan.errors import MissingDependency
 from edgegan.frame import Pixels
+from edgegan.registry import DISPLAYS, Uri, check_uri
 
-__all__ = ["Display", "screen_present"]
+__all__ = ["Display", "screen_present", "window_if_any"]
+
+log = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -47,3 +52,16 @@ class Display(Protocol):
 def screen_present(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether this process was given a desktop (X11 or Wayland) to open a window on."""
     return bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
+
+
+def window_if_any(without: str) -> str:
+    """The URI of a window, or '' where none can be opened: the reason, and what follows (`without`), is logged."""
+    if not screen_present():
+        log.info("there is no screen here, so %s", without)
+        return ""
+    try:
+        check_uri("display", DISPLAYS, Uri.parse("window://"))
+    except MissingDependency as error:
+        log.warning("no window: %s", error)
+        return ""
+    return "window://"

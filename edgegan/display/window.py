@@ -15,6 +15,7 @@ from typing import Any
 from edgegan.display import screen_present
 from edgegan.display.scaling import Fit
 from edgegan.errors import DisplayError, MissingDependency
+from edgegan.extras import install_command
 from edgegan.frame import Pixels
 from edgegan.framing import fitted
 from edgegan.registry import Size
@@ -26,9 +27,7 @@ try:
 except ImportError as error:
     if error.name:
         raise
-    raise MissingDependency(
-        f"the library SDL2 is missing ({error})", "pip install 'edgegan[window]'"
-    ) from error
+    raise MissingDependency(f"the library SDL2 is missing ({error})", install_command("window")) from error
 
 __all__ = ["WindowDisplay"]
 

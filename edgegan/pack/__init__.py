@@ -6,6 +6,7 @@ afterwards.
 """
 
 from edgegan.errors import MissingDependency
+from edgegan.extras import install_command
 
 try:
     from edgegan.pack.packing import pack_model
@@ -13,8 +14,6 @@ try:
 except ImportError as error:
     if error.name is None or error.name.partition(".")[0] not in ("onnx", "onnxsim", "onnxruntime"):
         raise
-    raise MissingDependency(
-        f"packing needs the package '{error.name}'", "pip install 'edgegan[pack]'"
-    ) from error
+    raise MissingDependency(f"packing needs the package '{error.name}'", install_command("pack")) from error
 
 __all__ = ["Constant", "PackOptions", "load_recipe", "pack_model"]

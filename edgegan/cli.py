@@ -508,17 +508,49 @@ def _config(args: argparse.Namespace) -> Outcome:
 
 def _trace_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "action", type=_one_of("summary"), metavar="summary", help="what the frames of a run took"
+        "action",
+        type=_one_of("summary", "export"),
+        metavar="summary|export",
+        help="say what the frames of a run took, or write its frames and events as tables",
     )
     parser.add_argument("file", type=_path, metavar="FILE")
+    parser.add_argument(
+        "--format", type=_format, metavar="csv", help="of the tables of export (default: csv)"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=_path,
+        metavar="X.csv",
+        help="where export writes the frames; the events go to X.events.csv (default: FILE's name with .csv)",
+    )
 
 
 def _trace(args: argparse.Namespace) -> Outcome:
     from edgegan.report.text import run_text
     from edgegan.telemetry.trace import summarise
 
+    if args.action == "export":
+        return _export(args)
+    if args.format or args.output:
+        raise UserError("a summary is printed, not written", "leave --format and -o out, or use 'export'")
     summary = summarise(args.file)
     return summary, run_text(summary)
+
+
+def _export(args: argparse.Namespace) -> Outcome:
+    from edgegan.report.export import export_csv
+    from edgegan.report.text import ProgressBar
+
+    with ProgressBar(sys.stderr) as progress:
+        done = export_csv(args.file, args.output, progress)
+    return done, "\n".join(f"{done[table]} {table}: {file}" for table, file in done["files"].items())
+
+
+def _format(text: str) -> str:
+    if text in ("parquet", "perfetto"):
+        raise argparse.ArgumentTypeError(f"'{text}' comes in a later version; use csv")
+    return _one_of("csv")(text)
 
 
 def _one_of(*words: str) -> Callable[[str], str]:

@@ -58,6 +58,13 @@ def replaced(monkeypatch: pytest.MonkeyPatch, handler: Any) -> None:
         (["demo", "--seconds", "0"], "seconds: is 0.0, but should be greater than 0"),
         (["inspect", "no.edgegan"], "no.edgegan"),
         (["trace", "sumary", "x"], "did you mean 'summary'?"),
+        (
+            ["trace", "summary", "x", "-o", "y"],
+            "a summary is printed, not written: leave --format and -o out",
+        ),
+        (["trace", "export", "x", "--format", "perfetto"], "'perfetto' comes in a later version; use csv"),
+        (["trace", "export", "x", "--format", "cvs"], "did you mean 'csv'?"),
+        (["trace", "export", "no.trace"], "there is no trace 'no.trace'"),
         (["trace", "summary", "no.trace"], "no.trace"),
         (["pack", "-o", "b"], "no model was given"),
         (["pack", "no.onnx", "-o", "b"], "no.onnx"),
@@ -324,10 +331,12 @@ def test_a_pipe_in_place_of_a_file_is_refused_at_once(
         ["inspect", "pipe"],
         ["config", "pipe"],
         ["bench", "pipe"],
+        ["trace", "summary", "pipe"],
+        ["trace", "export", "pipe"],
         ["pack", "--recipe", "pipe", "-o", "b"],
     ):
         assert cli.main(arguments) == 2
-        assert "no file but a pipe or a device" in capsys.readouterr().err
+        assert re.search("no file but (a folder, )?a pipe or a device", capsys.readouterr().err)
 
 
 def test_bench_shows_its_progress(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ from edgegan.errors import TraceError, UserError, user_error_from_os_error
 from edgegan.frame import FrameTiming
 from edgegan.telemetry.statistics import MEASURES, FrameStatistics, Histogram
 
-__all__ = ["TraceWriter", "read_events", "run_summary", "summarise"]
+__all__ = ["TraceWriter", "open_trace", "read_description", "read_events", "run_summary", "summarise"]
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +188,7 @@ def summarise(path: Path) -> dict[str, Any]:
     Returns the keys of `edgegan trace summary --json`. Raises `UserError` if the file is no trace and
     `TraceError` if it is damaged.
     """
-    with _open(path) as database:
+    with open_trace(path) as database:
         statistics = _read_statistics(database)
         events = _events(database)
         summary = run_summary(
@@ -203,7 +203,7 @@ def summarise(path: Path) -> dict[str, Any]:
 
 def read_events(path: Path) -> list[dict[str, Any]]:
     """All events of a trace, oldest first: `kind`, `at_s` (seconds since its start) and each event's own keys."""
-    with _open(path) as database:
+    with open_trace(path) as database:
         return _events(database)
 
 
@@ -285,21 +285,24 @@ def _is_trace(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _open(path: Path) -> Iterator[sqlite3.Connection]:
+def open_trace(path: Path) -> Iterator[sqlite3.Connection]:
+    """The database of a trace, closed at the end. Raises `UserError` if it is no trace, `TraceError` if damaged."""
     mend = "give the file that `edgegan run --trace FILE` wrote"
     try:
-        if not path.is_file():
+        if not path.exists():
             raise UserError(f"there is no trace '{path}'", mend)
+        if not path.is_file():  # reading from a pipe would wait for its other end
+            raise UserError(f"'{path}' is no file but a folder, a pipe or a device", mend)
         if not _is_trace(path):
             raise UserError(f"'{path}' is no trace of edgegan", mend)
         with contextlib.closing(sqlite3.connect(path)) as database:
-            _check_version(path, _describe(database))
+            _check_version(path, read_description(database))
             yield database
     except UserError:
         raise
     except OSError as error:
         raise user_error_from_os_error(error, f"the trace '{path}' cannot be read") from error
-    except (sqlite3.Error, ValueError, LookupError, TypeError) as error:
+    except (sqlite3.Error, ValueError, LookupError, TypeError, OverflowError) as error:
         raise TraceError(
             f"the trace '{path}' is damaged: {error}", "read it with `sqlite3 FILE .recover`"
         ) from error
@@ -314,7 +317,8 @@ def _check_version(path: Path, description: Mapping[str, str]) -> None:
         )
 
 
-def _describe(database: sqlite3.Connection) -> dict[str, str]:
+def read_description(database: sqlite3.Connection) -> dict[str, str]:
+    """What ran, where and when: the texts of the table `description` by their keys."""
     return dict(database.execute("SELECT key, value FROM description"))
 
 
@@ -348,7 +352,7 @@ def _minute(columns: list[Any]) -> FrameStatistics:
 
 
 def _unsummarised(database: sqlite3.Connection, after_id: int) -> FrameStatistics:
-    start_ns = int(_describe(database)["start_monotonic_ns"])
+    start_ns = int(read_description(database)["start_monotonic_ns"])
     statistics = FrameStatistics()
     stages = ", ".join(f"{stage}_ns" for stage in _STAGES)
     rows = database.execute(

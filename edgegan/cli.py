@@ -387,6 +387,50 @@ def _build(args: argparse.Namespace) -> Outcome:
     return result, engine_text(result)
 
 
+def _record_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--camera", required=True, metavar="URI", help="the camera of the installation, as for run"
+    )
+    parser.add_argument(
+        "-o", "--output", type=_path, required=True, metavar="DIR", help="folder of the pictures"
+    )
+    parser.add_argument(
+        "--count", type=int, default=120, metavar="N", help="how many pictures (default: %(default)s)"
+    )
+    spread = parser.add_mutually_exclusive_group()
+    spread.add_argument(
+        "--every", type=float, metavar="S", help="seconds from one picture to the next (default: 0.5)"
+    )
+    spread.add_argument("--seconds", type=float, metavar="S", help="spread the pictures over so long")
+    parser.add_argument(
+        "--countdown", type=float, default=3.0, metavar="S", help="seconds before the first (default: 3)"
+    )
+    parser.add_argument(
+        "--display", metavar="URI", help="where it shows (default: a window, if there is a screen)"
+    )
+    parser.add_argument("--append", action="store_true", help="go on with the recording that is in DIR")
+    parser.add_argument(
+        "--keep-alike", action="store_true", help="also take pictures that look like an earlier one"
+    )
+
+
+def _record(args: argparse.Namespace) -> Outcome:
+    from edgegan.record import RecordOptions, record
+    from edgegan.report.text import ProgressBar, record_text
+
+    every_s = 0.5 if args.every is None else args.every
+    if args.seconds is not None:
+        every_s = args.seconds / max(args.count, 1)
+    _config_from({"camera": args.camera, "displays": args.display and [args.display]})
+    names = ("camera", "output", "count", "display", "append", "keep_alike")
+    options = RecordOptions(
+        every_s=every_s, countdown_s=args.countdown, **{name: getattr(args, name) for name in names}
+    )
+    with ProgressBar(sys.stderr) as progress:
+        result = record(options, progress)
+    return result, record_text(result)
+
+
 def _inspect_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=_path, metavar="BUNDLE|ENGINE")
 
@@ -600,6 +644,7 @@ _COMMANDS: dict[str, _Command] = {
     "build": ("Find the fastest way to run a bundle on this device, by trying.", _build_arguments, _build),
     "inspect": ("Say what a bundle or an engine is.", _inspect_arguments, _inspect),
     "bench": ("Time a bundle or an engine on this device.", _bench_arguments, _bench),
+    "record": ("Take calibration pictures with the camera of the installation.", _record_arguments, _record),
     "config": ("Check a configuration and print it as it takes effect.", _config_arguments, _config),
     "trace": ("Read the trace of a run.", _trace_arguments, _trace),
 }

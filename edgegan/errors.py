@@ -96,6 +96,10 @@ class ExchangeError(EdgeganError, RuntimeError):
     """The shared memory between daemon and worker is not what it should be."""
 
 
+class RecordError(EdgeganError, OSError):
+    """A recording cannot go on; what was recorded before is kept."""
+
+
 class TraceError(EdgeganError, OSError):
     """The trace cannot be written or read."""
 

@@ -8,6 +8,7 @@ library is imported only when the driver is asked for.
 import difflib
 import importlib
 import inspect
+import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ __all__ = [
     "open_driver",
     "options_of",
     "path_from_text",
+    "redacted",
 ]
 
 Size = NewType("Size", tuple[int, int])
@@ -88,6 +90,12 @@ def did_you_mean(word: str, words: "list[str] | Mapping[str, Any]") -> str:
     """The mend for a misspelt word: the nearest one, else all there are."""
     near = difflib.get_close_matches(word, list(words), n=1)
     return f"did you mean '{near[0]}'?" if near else "known are: " + (", ".join(sorted(words)) or "none")
+
+
+def redacted(text: str) -> str:
+    """A URI as it may be shown and stored: `rtsp://user:***@host/`, and the same for options that are secrets."""
+    text = re.sub(r"(?<=://)([^/?#@:]*):[^/?#]*@", r"\1:***@", text)
+    return re.sub(r"(?i)([?&][^=&]*(?:password|passwd|pwd|secret|token|key)[^=&]*=)[^&]*", r"\1***", text)
 
 
 def open_driver(kind: str, drivers: Mapping[str, str], uri: Uri, **extra: Any) -> Any:

@@ -85,7 +85,7 @@ class Signals:
         return None
 
     def _end_at_once(self) -> None:
-        log.critical("the screen or its driver does not answer: ending without it")
+        log.critical("the screen, a camera or its driver does not answer: ending without it")
         for action in self.in_emergency:
             with suppress(Exception):
                 action()

@@ -17,6 +17,7 @@ from edgegan.registry import (
     open_driver,
     options_from_uri,
     path_from_text,
+    redacted,
 )
 
 
@@ -151,3 +152,19 @@ def test_every_generator_needs_a_bundle_or_says_that_it_does_not() -> None:
             ConfigError, match=f"needs a model: give its bundle with --bundle and --runtime {scheme}"
         ):
             check_generator_uri(Uri.parse(f"{scheme}://"))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("rtsp://user:hunter2@10.0.0.7:554/1?size=1x1", "rtsp://user:***@10.0.0.7:554/1?size=1x1"),
+        ("rtsp://user:p:w@host/", "rtsp://user:***@host/"),
+        ("rtsp://host/1?user=me&password=hunter2&rate=3", "rtsp://host/1?user=me&password=***&rate=3"),
+        ("rtsp://host/1?access_token=abc", "rtsp://host/1?access_token=***"),
+        ("rtsp://user@host:554/a@b", "rtsp://user@host:554/a@b"),
+        ("file:///srv/clip.mp4?loop=1", "file:///srv/clip.mp4?loop=1"),
+        ("file://a:b@c.mp4", "file://a:***@c.mp4"),
+    ],
+)
+def test_passwords_are_not_shown(text: str, shown: str) -> None:
+    assert redacted(text) == shown

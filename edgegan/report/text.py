@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TextIO
 
-__all__ = ["ProgressBar", "bench_text", "bundle_text", "engine_text", "run_text", "table"]
+__all__ = ["ProgressBar", "bench_text", "bundle_text", "engine_text", "record_text", "run_text", "table"]
 
 _BAR = 24
 
@@ -72,6 +72,16 @@ def engine_text(description: Mapping[str, Any]) -> str:
     built = _filled("engine: {engine}, built {built_at}", description)
     head = bundle_text(description)
     return "\n".join(filter(None, [head, "", table(rows), *refused, f"runs: {ladder}", built, here]))
+
+
+def record_text(result: Mapping[str, Any]) -> str:
+    """What `record` gives."""
+    size = _cell(_scaled(result.get("bytes"), 1e6))
+    return (
+        _filled("{pictures} pictures in {directory}, {first} to {last}, ", result)
+        + f"{size} MB"
+        + _filled("; {skipped} that showed nothing new were left out", result)
+    )
 
 
 def bench_text(result: Mapping[str, Any]) -> str:

@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _BROKEN_PIPE
     except (Exception, KeyboardInterrupt) as error:
         return _failed(error, as_json, verbose="-v" in arguments or "--verbose" in arguments)
-    return 0
+    return int(data.get("verdict") == "broken")  # of `doctor`: the result itself is a failure
 
 
 def _failed(error: BaseException, as_json: bool, verbose: bool) -> int:
@@ -528,6 +528,18 @@ def _store_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "The exit code is 1 if something is broken, else 0."
+
+
+def _doctor(args: argparse.Namespace) -> Outcome:
+    from edgegan.doctor import examine
+    from edgegan.report.text import doctor_text
+
+    result = examine()
+    return result, doctor_text(result, getattr(sys.__stdout__, "encoding", None) or "ascii")
+
+
 def _config_arguments(parser: argparse.ArgumentParser) -> None:
     _run_arguments(parser)
     parser.add_argument(
@@ -645,6 +657,11 @@ _COMMANDS: dict[str, _Command] = {
     "inspect": ("Say what a bundle or an engine is.", _inspect_arguments, _inspect),
     "bench": ("Time a bundle or an engine on this device.", _bench_arguments, _bench),
     "record": ("Take calibration pictures with the camera of the installation.", _record_arguments, _record),
+    "doctor": (
+        "Say what this device is, what works, and how to mend what does not.",
+        _doctor_arguments,
+        _doctor,
+    ),
     "config": ("Check a configuration and print it as it takes effect.", _config_arguments, _config),
     "trace": ("Read the trace of a run.", _trace_arguments, _trace),
 }

@@ -28,5 +28,9 @@ def test_the_configuration_loads_neither_numpy_nor_opencv() -> None:
     assert loaded_by("edgegan.config") & (HEAVY | {"cv2", "numpy"}) == set()
 
 
+def test_the_doctor_comes_to_where_nothing_else_works() -> None:
+    assert loaded_by("edgegan.doctor") & (HEAVY | {"cv2", "numpy", "pydantic", "yaml", "psutil"}) == set()
+
+
 def test_the_command_line_loads_nothing_to_print_its_help() -> None:
     assert loaded_by("edgegan.cli") & (HEAVY | {"cv2", "numpy", "pydantic", "yaml", "psutil"}) == set()

@@ -5,9 +5,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TextIO
 
-__all__ = ["ProgressBar", "bench_text", "bundle_text", "engine_text", "record_text", "run_text", "table"]
+__all__ = [
+    "ProgressBar",
+    "bench_text",
+    "bundle_text",
+    "doctor_text",
+    "engine_text",
+    "record_text",
+    "run_text",
+    "table",
+]
 
 _BAR = 24
+_MARKS = {"ok": "✓", "warning": "!", "failed": "✗", "absent": "·"}
+_PLAIN_MARKS = {"ok": "ok", "warning": "!", "failed": "FAIL", "absent": "-"}
 
 
 def table(rows: Iterable[Sequence[object]]) -> str:
@@ -95,6 +106,31 @@ def bench_text(result: Mapping[str, Any]) -> str:
             _filled("loaded in {load_s} s, {cpu_ms} ms of CPU time a picture", result),
             _power(result),
         ]
+    )
+
+
+def doctor_text(result: Mapping[str, Any], encoding: str) -> str:
+    """What `doctor` gives: a line a check, and below it what to do. `encoding` is that of the terminal."""
+    marks, arrow = _MARKS, "→"
+    try:
+        "".join((*marks.values(), arrow)).encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        marks, arrow = _PLAIN_MARKS, "->"
+    checks = result["checks"]
+    wide, name_wide = max(map(len, marks.values())), max(len(check["name"]) for check in checks)
+    lines = []
+    for check in checks:
+        found = " ".join(_cell(check["found"]).split())
+        lines.append(f"{marks[check['state']]:{wide}} {check['name']:{name_wide}}  {found}")
+        if check["mend"]:
+            lines.append(f"{'':{wide + 1 + name_wide}}  {arrow} {check['mend']}")
+    counts = [
+        f"{count} {state}"
+        for state in ("failed", "warning", "absent")
+        if (count := sum(check["state"] == state for check in checks))
+    ]
+    return "\n".join(
+        [*lines, f"verdict: {result['verdict']}" + (f" ({', '.join(counts)})" if counts else "")]
     )
 
 

@@ -378,9 +378,10 @@ def test_ctrl_c_during_the_countdown_leaves_nothing(tmp_path: Path) -> None:
 def test_a_kill_leaves_whole_pictures_and_a_manifest(tmp_path: Path) -> None:
     arguments = ("--camera", "pattern://", "-o", str(tmp_path / "rec"), "--display", "null://")
     with subprocess.Popen(command(*arguments, "--every", "0", "--countdown", "0", "--keep-alike")) as process:
-        while not (tmp_path / "rec/00000009.png").exists():
+        while not (tmp_path / "rec/00000009.png").exists() and process.poll() is None:
             time.sleep(0.02)
         process.kill()
+    assert process.returncode == -signal.SIGKILL
     assert all(read_stamp(pixels) for pixels in pictures(tmp_path / "rec"))
     assert json.loads((tmp_path / "rec/record.json").read_text())["sessions"][0]["ended"] is None
     recorded("pattern://?pace=max", tmp_path / "rec", count=1, append=True)

@@ -87,6 +87,7 @@ def record(options: RecordOptions, progress: Progress | None = None) -> dict[str
     with ExitStack() as stack:
         signals = stack.enter_context(Signals())
         folder = stack.enter_context(RecordingFolder(options.output, append=options.append))
+        signals.in_emergency.append(folder.close)
         camera: Camera = stack.enter_context(closing(open_driver("camera", CAMERAS, uri)))
         screen = stack.enter_context(closing(_open_screen(display)))
         recording = _Recording(options, framing, camera, folder, screen, signals, progress)

@@ -87,12 +87,9 @@ def engine_text(description: Mapping[str, Any]) -> str:
 
 def record_text(result: Mapping[str, Any]) -> str:
     """What `record` gives."""
-    size = _cell(_scaled(result.get("bytes"), 1e6))
-    return (
-        _filled("{pictures} pictures in {directory}, {first} to {last}, ", result)
-        + f"{size} MB"
-        + _filled("; {skipped} that showed nothing new were left out", result)
-    )
+    taken = _filled("{pictures} pictures in {directory}, {first} to {last}, ", result)
+    left_out = "; {skipped} that showed nothing new were left out" if result.get("skipped") else ""
+    return taken + f"{_cell(_scaled(result.get('bytes'), 1e6))} MB" + _filled(left_out, result)
 
 
 def bench_text(result: Mapping[str, Any]) -> str:

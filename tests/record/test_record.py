@@ -383,6 +383,41 @@ def test_ctrl_c_during_the_countdown_leaves_nothing(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+class Hung(TwoPictures):
+    """A camera whose driver never comes back after the second picture."""
+
+    def read(self, timeout_s: float) -> Frame:
+        self.count += 1
+        while self.count > 2:
+            time.sleep(1)  # goes on after a signal, as a library in C would
+        return self._pattern.read(timeout_s)
+
+
+HUNG = """
+import sys
+from edgegan.cli import main
+from edgegan.registry import CAMERAS
+CAMERAS["hung"] = "tests.record.test_record:Hung"
+sys.exit(main(["record", "--camera", "hung://", "--display", "null://", "--countdown", "0", "--every", "0",
+    "--keep-alike", "-o", sys.argv[1]]))
+"""
+
+
+def test_ctrl_c_leaves_a_camera_that_hangs(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
+    command = [sys.executable, "-c", HUNG, str(tmp_path / "rec")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        while not (tmp_path / "rec/00000002.png").exists() and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert "the screen, a camera or its driver does not answer" in err
+    (session,) = json.loads((tmp_path / "rec/record.json").read_text())["sessions"]
+    assert session["pictures"] == len(pictures(tmp_path / "rec")) == 2
+
+
 def test_a_kill_leaves_whole_pictures_and_a_manifest(tmp_path: Path) -> None:
     arguments = ("--camera", "pattern://", "-o", str(tmp_path / "rec"), "--display", "null://")
     with subprocess.Popen(command(*arguments, "--every", "0", "--countdown", "0", "--keep-alike")) as process:

@@ -2,7 +2,7 @@
 
 import io
 
-from edgegan.report.text import ProgressBar, bench_text, bundle_text, run_text, table
+from edgegan.report.text import ProgressBar, bench_text, bundle_text, record_text, run_text, table
 
 RUN = {
     "frames": 250,
@@ -105,3 +105,16 @@ def test_progress_is_silent_elsewhere() -> None:
     with ProgressBar(pipe := io.StringIO()) as progress:
         assert progress is None
     assert pipe.getvalue() == ""
+
+
+def test_a_recording_says_what_was_left_out_only_if_something_was() -> None:
+    result = {
+        "pictures": 5,
+        "directory": "rec",
+        "first": "00000001.png",
+        "last": "00000005.png",
+        "bytes": 1126000,
+    }
+    taken = "5 pictures in rec, 00000001.png to 00000005.png, 1.126 MB"
+    assert record_text({**result, "skipped": 0}) == taken
+    assert record_text({**result, "skipped": 7}) == f"{taken}; 7 that showed nothing new were left out"

@@ -9,6 +9,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -127,11 +128,16 @@ def _events(database: sqlite3.Connection, start_unix_ns: int) -> Iterator[_Row]:
 
 def _decimal(value: int, decimals: int) -> str:
     """An integer with the point set `decimals` places from its end: 12345678, 6 is 12.345678."""
-    whole, rest = divmod(abs(value), 10**decimals)
-    return f"{'-' * (value < 0)}{whole}.{rest:0{decimals}d}"
+    digits = f"{abs(value):0{decimals + 1}d}"
+    return f"{'-' if value < 0 else ''}{digits[:-decimals]}.{digits[-decimals:]}"
 
 
 def _utc(unix_ns: int) -> str:
     """`2026-03-01 12:00:00.123`: what spreadsheets take for a time; they know no more than milliseconds."""
-    at = _EPOCH + timedelta(microseconds=unix_ns // 1000)
-    return at.strftime("%Y-%m-%d %H:%M:%S.") + f"{at.microsecond // 1000:03d}"
+    seconds, rest_ns = divmod(unix_ns, 10**9)
+    return f"{_utc_second(seconds)}.{rest_ns // 10**6:03d}"
+
+
+@lru_cache(maxsize=16)
+def _utc_second(unix_s: int) -> str:
+    return (_EPOCH + timedelta(seconds=unix_s)).strftime("%Y-%m-%d %H:%M:%S")

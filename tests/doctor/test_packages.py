@@ -66,7 +66,7 @@ def test_an_import_that_hangs_or_ends_the_process_is_told_and_the_next_go_on(
 def test_extras(monkeypatch: pytest.MonkeyPatch, site: Path) -> None:
     needed = {
         "": [("numpy", "1")],
-        "here": [("some-tool", "2.0")],
+        "here": [("some-tool", "2.9")],
         "old": [("some-tool", "3")],
         "gone": [("some-tool", ""), ("another-tool", "")],
         "dev": [("nothing-at-all", "")],

@@ -127,6 +127,21 @@ def test_an_older_export_is_replaced_and_nothing_else_is(trace: Path, tmp_path: 
     assert summarise(trace)["frames"] == 500
 
 
+def test_a_run_that_goes_on_is_exported_as_far_as_it_is_written(tmp_path: Path) -> None:
+    trace = TraceWriter(tmp_path / "run.trace", {}, flush_seconds=0.05)
+    trace.begin()
+    for k in range(1000):
+        now = time.monotonic_ns()
+        trace.frame(FrameTiming(k, now, now, now, now, now), 0)
+        time.sleep(0.001)
+    done = export_csv(tmp_path / "run.trace")
+    frames = rows(done["files"]["frames"])
+    trace.close()
+    assert 100 < done["frames"] == len(frames) <= 1000
+    assert [int(row["sequence"]) for row in frames] == list(range(len(frames)))
+    assert summarise(tmp_path / "run.trace")["frames"] == 1000
+
+
 @pytest.mark.parametrize(
     "damage",
     [

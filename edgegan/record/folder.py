@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from edgegan import __version__
-from edgegan.atomic import beside
 from edgegan.errors import RecordError, UserError, user_error_from_os_error
+from edgegan.files import write_file
 from edgegan.frame import Pixels
 
 __all__ = ["MANIFEST", "RecordingFolder", "same_folder"]
@@ -82,8 +82,7 @@ class RecordingFolder:
         """Store a picture, uint8 (H, W, 3), without loss. Raises `RecordError`; then there is nothing of it."""
         data = _png(pixels)
         try:
-            with beside(self._path / self.next) as (part,):
-                part.write_bytes(data)
+            write_file(self._path / self.next, data)
         except OSError as error:
             raise RecordError(
                 f"the picture '{self.next}' cannot be written to '{self._path}': {error.strerror or error}",
@@ -105,8 +104,9 @@ class RecordingFolder:
             "pictures": self._number,
             "sessions": [*self._sessions, session],
         }
-        with suppress(OSError), beside(self._path / MANIFEST) as (part,):
-            part.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+        with suppress(OSError):
+            write_file(self._path / MANIFEST, text.encode())
 
     def close(self) -> None:
         """Let others in; remove what was made for nothing. May be called twice."""

@@ -8,13 +8,14 @@ import csv
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from edgegan.atomic import beside
 from edgegan.errors import UserError, user_error_from_os_error
+from edgegan.files import beside, put_in_place, remove, sync
 from edgegan.telemetry.statistics import MEASURES
 from edgegan.telemetry.trace import open_trace, read_description
 
@@ -61,7 +62,7 @@ def export_csv(trace: Path, output: Path | None = None, progress: Progress | Non
         for path, heading in zip(paths, (_FRAMES, _EVENTS), strict=True):
             _check_target(path, heading)
         try:
-            with beside(*paths) as (frames_part, events_part):
+            with _beside(*paths) as (frames_part, events_part):
                 database.execute("BEGIN")  # both tables as they are now, also while a run goes on
                 clock = _clock(database)
                 frames = _write(frames_part, _FRAMES, _frames(database, clock, progress))
@@ -72,6 +73,20 @@ def export_csv(trace: Path, output: Path | None = None, progress: Progress | Non
         log.warning("Excel and LibreOffice show the first %d rows only", _ROWS_OF_A_SPREADSHEET)
     files = {"frames": str(paths[0]), "events": str(paths[1])}
     return {"trace": str(trace), "format": "csv", "frames": frames, "events": events, "files": files}
+
+
+@contextmanager
+def _beside(*paths: Path) -> Iterator[list[Path]]:
+    """Names to write to; if no error comes they take the place of `paths`, else nothing is left of them."""
+    targets = [path.resolve() for path in paths]  # a link stays a link
+    parts = [beside(target) for target in targets]
+    try:
+        yield parts
+        for part, target in zip(parts, targets, strict=True):
+            put_in_place(part, target)
+    finally:
+        for part in parts:
+            remove(part)
 
 
 def _check_target(path: Path, heading: Sequence[str]) -> None:
@@ -100,6 +115,8 @@ def _write(path: Path, heading: _Row, rows: Iterable[_Row]) -> int:
         for row in rows:
             writer.writerow(row)
             count += 1
+        file.flush()
+        sync(file.fileno())
     return count
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from edgegan.bundle import Bundle
 from edgegan.engine.fingerprint import fingerprint, runtime_version
 from edgegan.errors import BundleError, ConfigError, MissingDependency
+from edgegan.extras import install_command
 from edgegan.registry import did_you_mean
 
 __all__ = [
@@ -142,7 +143,7 @@ def _nothing(runtime: str, precision: str, passed_over: list[PassedOver]) -> Exc
             f"no runtime has the precision '{precision}'", did_you_mean(precision, list(PRECISIONS))
         )
     why = "; ".join(f"{one.runtime} {one.precision}: {one.why}" for one in passed_over)
-    extra = runtime if runtime in ("openvino",) else ""
     if any("not installed" in one.why for one in passed_over):
-        return MissingDependency(f"nothing here can run it ({why})", f"pip install 'edgegan[{extra}]'")
+        extra = runtime if runtime in ("openvino",) else ""
+        return MissingDependency(f"nothing here can run it ({why})", install_command(extra))
     return BundleError(f"nothing here can run it ({why})", "choose another runtime or precision")

@@ -211,7 +211,7 @@ class _Recording:
         self._session = {
             "started_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "camera": redacted(self._options.camera),
-            "description": self._camera.description,
+            "description": redacted(self._camera.description),
             "rate_hertz": self._camera.rate_hertz,
             "size": list(pixels.shape[:2]),
             "every_s": self._options.every_s,

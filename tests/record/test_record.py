@@ -227,7 +227,7 @@ def test_alike_pictures_are_kept_on_request(photo: Path, tmp_path: Path) -> None
 class TwoPictures:
     """A camera that breaks after two pictures."""
 
-    live, rate_hertz, description, count = True, 30.0, "two pictures", 0
+    live, rate_hertz, description, count = True, 30.0, "rtsp://user:hunter2@10.0.0.7/1, two pictures", 0
 
     def __init__(self, path: str) -> None:
         self._pattern = PatternCamera(pace="max")

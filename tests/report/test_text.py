@@ -2,7 +2,15 @@
 
 import io
 
-from edgegan.report.text import ProgressBar, bench_text, bundle_text, record_text, run_text, table
+from edgegan.report.text import (
+    ProgressBar,
+    bench_text,
+    bundle_text,
+    engine_text,
+    record_text,
+    run_text,
+    table,
+)
 
 RUN = {
     "frames": 250,
@@ -71,16 +79,20 @@ def test_bundle() -> None:
 def test_bench() -> None:
     result = {
         "runtime": "onnxruntime",
+        "version": "1.32.0",
         "precision": "fp32",
+        "load_s": 0.25,
+        "cpu_ms": 45.5,
         "throughput_hz": 20.5,
         "peak_memory_mb": 180.0,
         "latency_ms": {"p50": 48.0, "p90": 50.0, "p99": 61.0},
         "energy_joules_per_frame": None,
     }
     assert bench_text(result).splitlines() == [
-        "onnxruntime fp32: 20.5 Hz, at most 180 MB",
+        "onnxruntime 1.32.0 fp32: 20.5 Hz, at most 180 MB",
         "ms       p50  p90  p99",
         "latency   48   50   61",
+        "loaded in 0.25 s, 45.5 ms of CPU time a picture",
         "power: not measured here",
     ]
 
@@ -118,3 +130,45 @@ def test_a_recording_says_what_was_left_out_only_if_something_was() -> None:
     taken = "5 pictures in rec, 00000001.png to 00000005.png, 1.126 MB"
     assert record_text({**result, "skipped": 0}) == taken
     assert record_text({**result, "skipped": 7}) == f"{taken}; 7 that showed nothing new were left out"
+
+
+def test_an_engine_shows_what_was_tried_fastest_first_and_what_was_refused() -> None:
+    tried = {
+        "passed": True,
+        "quality": {"psnr_worst_db": 50.0},
+        "load_s": 0.5,
+        "cpu_ms": 9.0,
+        "peak_memory_mb": 90,
+    }
+    text = engine_text(
+        {
+            "name": "candy",
+            "measured": [
+                {"runtime": "onnxruntime", "precision": "fp32", "latency_ms_p50": 9.0, **tried},
+                {"runtime": "openvino", "precision": "fp32", "latency_ms_p50": 5.0, **tried},
+                {
+                    "runtime": "abacus",
+                    "precision": "fp32",
+                    "why": "it is not installed",
+                    "latency_ms_p50": None,
+                },
+            ],
+            "ladder": [
+                {"runtime": "openvino", "precision": "fp32"},
+                {"runtime": "onnxruntime", "precision": "fp32"},
+            ],
+            "engine": "store/candy.engine",
+            "built_at": "today",
+            "fits_here": False,
+            "misfit": "it was built for another device",
+        }
+    )
+    lines = text.splitlines()
+    names = [line.split("  ")[0] for line in lines]
+    assert names.index("openvino fp32") < names.index("onnxruntime fp32") < names.index("abacus fp32")
+    assert "abacus fp32: it is not installed" in lines
+    assert lines[-3:] == [
+        "runs: openvino fp32, then onnxruntime fp32",
+        "engine: store/candy.engine, built today",
+        "not usable here: it was built for another device",
+    ]

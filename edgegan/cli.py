@@ -31,7 +31,7 @@ from edgegan.registry import (
 )
 
 if TYPE_CHECKING:
-    from edgegan.config import Config
+    from edgegan.config import CheckUri, Config
 
 __all__ = ["main"]
 
@@ -477,7 +477,10 @@ def _run(args: argparse.Namespace) -> Outcome:
 
     config = _effective(args)
     logging.getLogger().setLevel("DEBUG" if args.verbose else config.log.level.upper())
-    summary = run(config)
+    try:
+        summary = run(config)
+    except ConfigError as error:
+        _say_where(args, error)
     return summary, run_text(summary)
 
 
@@ -556,8 +559,7 @@ def _config(args: argparse.Namespace) -> Outcome:
         return _config_from({}).model_dump(mode="json"), resource("deploy/default.yaml").read_text(
             "utf-8"
         ).rstrip()
-    config = _effective(args)
-    _check_uris(config)
+    config = _effective(args, _check_options)
     data = config.model_dump(mode="json")
     return data, yaml.safe_dump(data, sort_keys=False).rstrip()
 
@@ -618,33 +620,42 @@ def _one_of(*words: str) -> Callable[[str], str]:
     return check
 
 
-def _effective(args: argparse.Namespace) -> "Config":
+def _effective(args: argparse.Namespace, check_uri: "CheckUri | None" = None) -> "Config":
     """The configuration file with the options of `run` laid over it."""
-    return _config_from({_CONFIG_KEYS.get(n, n): getattr(args, n) for n in _CONFIG_OPTIONS}, args.config)
+    given = {_CONFIG_KEYS.get(n, n): getattr(args, n) for n in _CONFIG_OPTIONS}
+    return _config_from(given, args.config, check_uri)
 
 
-def _config_from(given: dict[str, Any], path: Path | None = None) -> "Config":
+def _config_from(
+    given: dict[str, Any], path: Path | None = None, check_uri: "CheckUri | None" = None
+) -> "Config":
     from edgegan.config import load_config
 
-    return load_config(path, {key: value for key, value in given.items() if value is not None})
+    return load_config(path, {k: v for k, v in given.items() if v is not None}, check_uri)
 
 
-def _check_uris(config: "Config") -> None:
-    """The options of each URI too; where a driver's library is absent, say so and go on."""
+def _check_options(kind: str, uri: Uri) -> None:
+    """Raise `ConfigError` for a wrong option; where the driver's library is absent, say so and go on."""
     from edgegan.framing import split_framing
 
-    uris = [("display", DISPLAYS, text) for text in config.displays]
-    uris += [("camera", CAMERAS, config.camera), ("generator", GENERATORS, config.generator)]
-    for kind, drivers, text in uris:
-        if not text:
-            continue
-        try:
-            uri = Uri.parse(text)
-            check_uri(kind, drivers, split_framing(uri)[0] if kind == "camera" else uri)
-        except MissingDependency as error:
-            log.warning("%s", error)
-        except ConfigError as error:
-            raise ConfigError(f"{text}: {error.message}", error.mend) from error
+    drivers = {"camera": CAMERAS, "generator": GENERATORS, "display": DISPLAYS}[kind]
+    try:
+        check_uri(kind, drivers, split_framing(uri)[0] if kind == "camera" else uri)
+    except MissingDependency as error:
+        log.warning("%s", error)
+
+
+def _say_where(args: argparse.Namespace, error: ConfigError) -> NoReturn:
+    """Raise what `edgegan config` would say of the option that stopped a run: file, line, and other wrong options.
+
+    Only now, because the daemon is to load no driver's library before it needs it.
+    """
+    try:
+        _effective(args, _check_options)
+    except ConfigError as placed:
+        if error.message in placed.message:
+            raise placed from error
+    raise error
 
 
 _Command = tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], Outcome]]

@@ -7,13 +7,21 @@ mistake. This module loads nothing but pydantic and yaml, because the daemon imp
 import json
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from edgegan.errors import ConfigError, Mistake
 from edgegan.registry import (
@@ -27,9 +35,11 @@ from edgegan.registry import (
     path_from_text,
 )
 
-__all__ = ["Config", "Settings", "load_config", "load_yaml_model"]
+__all__ = ["CheckUri", "Config", "Settings", "load_config", "load_yaml_model"]
 
 M = TypeVar("M", bound=BaseModel)
+CheckUri = Callable[[str, Uri], None]
+"""Takes the kind of part ('camera') and its URI; raises `ConfigError` for what else is wrong with it."""
 Location = tuple[str | int, ...]
 """Where a value lies: keys and indices from the root, as pydantic's `loc`."""
 
@@ -47,10 +57,10 @@ class Settings(BaseModel):
 def _known_scheme(kind: str, drivers: Mapping[str, str], *, or_empty: bool = False) -> AfterValidator:
     """Refuses unknown drivers and impossible paths.
 
-    Options are checked on opening: a driver's library may be absent here.
+    Options are checked on opening, or where `load_config` is given a `check_uri`: to know them is to import the driver.
     """
 
-    def check(text: str) -> str:
+    def check(text: str, info: ValidationInfo) -> str:
         if or_empty and not text:
             return text
         uri = Uri.parse(text)
@@ -60,6 +70,8 @@ def _known_scheme(kind: str, drivers: Mapping[str, str], *, or_empty: bool = Fal
             check_generator_uri(uri)
         if uri.scheme == "file" and uri.path:
             path_from_text(uri.path)
+        if info.context:
+            info.context(kind, uri)
         return text
 
     return AfterValidator(check)
@@ -144,14 +156,15 @@ class Config(Settings):
         return self
 
 
-def load_config(path: Path | None, overrides: Mapping[str, Any]) -> Config:
+def load_config(path: Path | None, overrides: Mapping[str, Any], check_uri: CheckUri | None = None) -> Config:
     """The file's configuration (None: the defaults), with `overrides` laid over it.
 
     overrides: value by key, inner keys with dots: `{"trace.file": "run.trace", "displays": ["null://"]}`.
         A bundle there takes the place of the file's generator, and the other way round.
+    check_uri: looks at each URI too, and what it raises is told with the other mistakes.
     Raises `ConfigError`. Relative paths mean the working directory, in the file as on the command line.
     """
-    config = Config() if path is None else load_yaml_model(path, Config)
+    config = Config() if path is None else load_yaml_model(path, Config, check_uri)
     data = config.model_dump(mode="json")
     for given, other in (("bundle", "generator"), ("generator", "bundle")):
         if overrides.get(given):
@@ -162,12 +175,12 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> Config:
         for parent in parents:
             inner = inner[parent]
         inner[key] = value
-    return _validate(Config, _Document(None, data))
+    return _validate(Config, _Document(None, data), check_uri)
 
 
-def load_yaml_model(path: Path, model: type[M]) -> M:
+def load_yaml_model(path: Path, model: type[M], check_uri: CheckUri | None = None) -> M:
     """The YAML file at `path` as `model`; raises `ConfigError` with every mistake, `file:line: key: …`."""
-    return _validate(model, _Document.read(path))
+    return _validate(model, _Document.read(path), check_uri)
 
 
 @dataclass
@@ -247,17 +260,19 @@ def _broken(path: Path, error: yaml.YAMLError) -> ConfigError:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     mend = "check this line and the one above it: indent with spaces, close each quote and bracket"
+    if "got '?'" in problem:
+        mend = "put a URI with '?' in quotes when it stands in brackets"
     mistake = Mistake(str(path), mark.line + 1 if mark else 1, "", f"broken YAML: {problem}", mend)
     return _all_at_once(str(path), [mistake])
 
 
-def _validate(model: type[M], document: _Document) -> M:
+def _validate(model: type[M], document: _Document, check_uri: CheckUri | None) -> M:
     """Validate as JSON, where strict means strict types but a list may still become a tuple."""
     validated = None
     mistakes = document.mistakes + [document.mistake(*one) for one in _not_unicode(document.data)]
     try:
         data = json.dumps(document.data, default=str, ensure_ascii=False).encode("utf-8", "replace")
-        validated = model.model_validate_json(data, strict=True)
+        validated = model.model_validate_json(data, strict=True, context=check_uri)
     except ValidationError as error:
         found = ((e["loc"], *_in_our_words(model, e)) for e in _without_echoes(error))
         mistakes = mistakes + [document.mistake(*one) for one in found]
@@ -310,7 +325,26 @@ def _in_our_words(model: type[BaseModel], error: Any) -> tuple[str, str]:
     if kind == "literal_error":
         known = re.findall("'([^']*)'", error["ctx"]["expected"])
         return f"cannot be {found}", did_you_mean(str(error["input"]), known)
+    if kind in _TYPES:
+        what, mend = _TYPES[kind]
+        return f"is {found}, but should be {what}", mend
     return f"is {found}, but {error['msg'].replace('Input ', '', 1)}", ""
+
+
+_A_LIST = ("a list", "put it in brackets: [A] or [A, B], texts with ? in quotes")
+_A_NUMBER = ("a number", "write it in digits, without quotes")
+_A_WHOLE_NUMBER = ("a whole number", "write it in digits, without quotes")
+_TYPES = {
+    "string_type": ("a text", "write one, in quotes if YAML takes it for something else"),
+    "tuple_type": _A_LIST,
+    "list_type": _A_LIST,
+    "int_type": _A_WHOLE_NUMBER,
+    "int_parsing": _A_WHOLE_NUMBER,
+    "int_from_float": _A_WHOLE_NUMBER,
+    "float_type": _A_NUMBER,
+    "finite_number": ("a finite number", _A_NUMBER[1]),
+}
+"""What each of pydantic's complaints about a type asks for, in words of YAML, and how to write it."""
 
 
 def _shown(value: Any) -> str:

@@ -10,6 +10,7 @@ import importlib
 import inspect
 import re
 import typing
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +77,8 @@ class Uri:
             )
         path, _, query = rest.partition("?")
         pairs = parse_qsl(query, keep_blank_values=True)
+        if twice := [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]:
+            raise ConfigError(f"'{text}' gives the option '{twice[0]}' more than once", "keep one of them")
         try:
             return cls(scheme, unquote(path, errors="strict"), dict(pairs))
         except UnicodeDecodeError as error:

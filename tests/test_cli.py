@@ -166,6 +166,30 @@ def test_a_mistake_of_the_command_line_has_no_file_and_no_line(capsys: Captured)
     assert (mistake["file"], mistake["line"], mistake["key"]) == (None, None, "threads")
 
 
+@pytest.mark.parametrize("command", ["config", "run"])
+def test_a_wrong_option_in_a_file_is_told_with_its_line(
+    command: str, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("c.yaml").write_text(
+        "seconds: 20\ncamera: pattern://?rate=abc\ngenerator: passthrough://\n"
+        "displays: [null://, 'null://?fitt=cover']\n"
+    )
+    assert cli.main([command, "c.yaml"]) == 2
+    err = capsys.readouterr().err
+    assert "c.yaml:2: camera: option 'rate' of camera driver 'pattern' cannot be 'abc': use a number" in err
+    assert "c.yaml:4: displays[1]: display driver 'null' has no option 'fitt': did you mean 'fit'?" in err
+    assert err.count("edgegan: error: ") == 1
+    assert os.listdir() == ["c.yaml"]
+
+
+def test_a_failure_that_no_line_explains_stays_what_it_is(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "c.yaml").write_text("generator: passthrough://\ndisplays: ['window://?x=1']\n")
+    options = ["--camera", "file://absent.mp4", "--display", "null://", "--seconds", "20"]
+    assert cli.main(["run", str(tmp_path / "c.yaml"), *options]) == 2
+    assert "error: there are no pictures at 'absent.mp4'" in capsys.readouterr().err
+
+
 def test_config_prints_what_takes_effect_and_can_be_read_back(tmp_path: Path, capsys: Captured) -> None:
     (tmp_path / "c.yaml").write_text("frames: 3\nlog: {level: debug}\n")
     options = ["--display", "null://", "--display", "file://o.mp4", "--trace", "t.trace", "--seconds", "4"]

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from edgegan.config import Config, Settings, load_config, load_yaml_model
 from edgegan.errors import ConfigError
+from edgegan.registry import Uri
 from edgegan.resources import resource
 
 BACKOFF_MISTAKE = (
@@ -100,14 +101,24 @@ log:
         ("{[a]: 1}\n", "c.yaml:1: broken YAML: found unhashable key"),
         ("- frames\n", 'c.yaml:1: is ["frames"], but should hold keys'),
         ("just text\n", 'c.yaml:1: is "just text", but should hold keys'),
-        ("frames: true\n", "c.yaml:1: frames: is true, but should be a valid integer"),
+        ("frames: true\n", "c.yaml:1: frames: is true, but should be a whole number: write it in digits"),
         ("frames: 0\n", "c.yaml:1: frames: is 0, but should be greater than or equal to 1"),
-        ("frames: 1.5\n", "c.yaml:1: frames: is 1.5, but should be a valid integer"),
+        ("frames: 1.5\n", "c.yaml:1: frames: is 1.5, but should be a whole number: write it in digits"),
         ("seconds: .inf\n", "c.yaml:1: seconds: is Infinity, but should be a finite number"),
-        ("bundle: 5\n", "c.yaml:1: bundle: is 5, but should be a valid string"),
+        ("bundle: 5\n", "c.yaml:1: bundle: is 5, but should be a text: write one, in quotes"),
         ("displays: []\n", "c.yaml:1: displays: is []: give at least 1"),
-        ("displays: window://\n", 'c.yaml:1: displays: is "window://", but should be a valid array'),
+        ("displays: window://\n", 'c.yaml:1: displays: is "window://", but should be a list: put it in'),
         ("displays:\n  - null://\n  - ''\n", "c.yaml:3: displays[1]: '' is no URI"),
+        ("displays: null\n", "c.yaml:1: displays: is null, but should be a list: put it in brackets: [A]"),
+        ("displays: [null]\n", "c.yaml:1: displays[0]: is null, but should be a text: write one, in quotes"),
+        (
+            "displays: [null://?size=8x8]\n",
+            "got '?': put a URI with '?' in quotes when it stands in brackets",
+        ),
+        (
+            "camera: pattern://?rate=1&rate=2\n",
+            "c.yaml:1: camera: 'pattern://?rate=1&rate=2' gives the option",
+        ),
         ("generator: passthru://\n", "did you mean 'passthrough'?"),
         ("on: 1\n", "c.yaml:1: on: there is no such key"),
         ("displays: [nul://]\n", "c.yaml:1: displays[0]: there is no display driver 'nul': did you mean"),
@@ -127,6 +138,24 @@ def test_one_mistake_is_one_line(tmp_path: Path, text: str, said: str) -> None:
     lines = mistakes(tmp_path, text)
     assert len(lines) == 1
     assert said in lines[0]
+
+
+def test_who_knows_more_of_a_uri_tells_it_with_the_other_mistakes(tmp_path: Path) -> None:
+    def check(kind: str, uri: Uri) -> None:
+        if uri.options:
+            raise ConfigError(f"no {kind} takes options", "leave them out")
+
+    path = tmp_path / "c.yaml"
+    path.write_text("frames: 0\ncamera: pattern://?a=1\ndisplays:\n  - null://\n  - null://?b=1\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, {}, check)
+    assert str(caught.value).replace(f"{tmp_path}/", "").splitlines()[1:] == [
+        "  c.yaml:1: frames: is 0, but should be greater than or equal to 1",
+        "  c.yaml:2: camera: no camera takes options: leave them out",
+        "  c.yaml:5: displays[1]: no display takes options: leave them out",
+    ]
+    with pytest.raises(ConfigError, match=r"^camera: no camera takes options: leave them out$"):
+        load_config(None, {"camera": "pattern://?a=1"}, check)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -199,7 +199,8 @@ class _Document:
     def read(cls, path: Path) -> "_Document":
         document = cls(path)
         try:
-            loader = yaml.SafeLoader(_content(path).decode("utf-8-sig"))
+            loader = _Loader(_content(path).decode("utf-8-sig"))
+            loader.name = str(path)
             root = loader.get_single_node()
             if root is not None:
                 document._walk(root, (), root.start_mark.line + 1)
@@ -244,6 +245,23 @@ class _Document:
             self.mistakes.append(self.mistake(inner, f"given again in line {line}", "keep one of the two"))
         else:
             self._walk(value, inner, line)
+
+
+class _Loader(yaml.SafeLoader):
+    """Says where a value stands that only looks like a date, or that a tag claims to be a number."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of a node. Raises `ConfigError`, and `yaml.YAMLError` for what PyYAML itself refuses."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+            if isinstance(error, ConfigError):
+                raise
+            kind = node.tag.rpartition(":")[2]
+            raise ConfigError(
+                f"{self.name}:{node.start_mark.line + 1}: {_shown(node.value)} is no {kind}: {error}",
+                "put it in quotes if it is meant as a text",
+            ) from error
 
 
 def _content(path: Path) -> bytes:

@@ -130,6 +130,11 @@ log:
         ("bundle: ~nosuchuser/b\n", "c.yaml:1: bundle: there is no home folder '~nosuchuser'"),
         ("trace: {file: ':memory:'}\n", "c.yaml:1: trace.file: SQLite keeps ':memory:' in memory"),
         ("worker: {frame_timeout_seconds: 0}\n", "worker.frame_timeout_seconds: is 0, but should be greater"),
+        (
+            "frames: 1\nbundle: 2026-13-45\n",
+            'c.yaml:2: "2026-13-45" is no timestamp: month must be in 1..12: put',
+        ),
+        ("bundle: [x, !!int x]\n", 'c.yaml:1: "x" is no int: invalid literal'),
         ("a: &a [*a]\n", "c.yaml is nested too deep"),
         ("a: &a 1\n" + ENDLESS, "c.yaml holds more than 10000 values"),
     ],

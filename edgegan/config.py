@@ -211,6 +211,12 @@ class _Document:
             raise ConfigError(f"{path} is no text: {error.reason}", "save it as UTF-8") from error
         except yaml.YAMLError as error:
             raise _broken(path, error) from error
+        except ConfigError:
+            raise
+        except (ValueError, OverflowError) as error:  # "\UFFFFFFFF"
+            raise ConfigError(
+                f"{path}:{loader.line + 1}: no such character: {error}", "leave it out"
+            ) from error
         except RecursionError as error:
             raise ConfigError(f"{path} is nested too deep", "is it the right file?") from error
         return document
@@ -253,7 +259,10 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """The value of a node. Raises `ConfigError`, and `yaml.YAMLError` for what PyYAML itself refuses."""
         try:
-            return super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
+            if isinstance(value, int):
+                str(value)  # refuses a number of more digits than Python writes, e.g. 0xFFF… and 1:1:1:…
+            return value
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
             if isinstance(error, ConfigError):
                 raise

@@ -135,6 +135,8 @@ log:
             'c.yaml:2: "2026-13-45" is no timestamp: month must be in 1..12: put',
         ),
         ("bundle: [x, !!int x]\n", 'c.yaml:1: "x" is no int: invalid literal'),
+        ('frames: 1\nbundle: "\\UFFFFFFFF"\n', "c.yaml:2: no such character: "),
+        ("frames: 0x" + "f" * 5000 + "\n", 'c.yaml:1: "0xffff'),
         ("a: &a [*a]\n", "c.yaml is nested too deep"),
         ("a: &a 1\n" + ENDLESS, "c.yaml holds more than 10000 values"),
     ],

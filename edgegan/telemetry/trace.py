@@ -40,6 +40,8 @@ _MINUTE_NS = 60 * 10**9
 _STAGES = MEASURES[1:]
 
 _CLOSE_TIMEOUT_S = 10.0
+_CACHE_KIB = 256
+"""Rows are only appended; SQLite's own 2 MB would fill, page by page, over the first half hour."""
 _SCHEMA = (
     "CREATE TABLE description (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     f"""CREATE TABLE frames (
@@ -134,6 +136,7 @@ class TraceWriter:
         database = sqlite3.connect(self.path, isolation_level=None)
         database.executescript(f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA journal_mode = WAL;")
         database.execute("PRAGMA synchronous = FULL")
+        database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         rows = {**self._description, "format_version": FORMAT_VERSION, "start_monotonic_ns": self.start_ns}
         with _transaction(database):
             for statement in _SCHEMA:

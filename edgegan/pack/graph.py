@@ -58,7 +58,8 @@ def dims_of(value: ValueInfoProto) -> list[int | None] | None:
 def described(value: ValueInfoProto) -> str:
     """`'style' float32 [1, 26]`, for messages; `?` is a dimension that is not fixed."""
     number = value.type.tensor_type.elem_type
-    kind = "float32" if number == TensorProto.FLOAT else TensorProto.DataType.Name(number).lower()
+    names = {**{v: k.lower() for k, v in TensorProto.DataType.items()}, TensorProto.FLOAT: "float32"}
+    kind = names.get(number, f"type {number}")
     dims = dims_of(value)
     shape = "of unknown shape" if dims is None else "[" + ", ".join(str(d or "?") for d in dims) + "]"
     return f"'{value.name}' {kind} {shape}"

@@ -101,8 +101,9 @@ def change_input(graph: Any, which: int, number: int) -> None:
 
 def change_dimension(graph: Any, which: int, number: int) -> None:
     """Pictures of another size."""
-    value = [*graph.input, *graph.output][which % 2]
-    value.type.tensor_type.shape.dim[number % 4].dim_value = number
+    dimensions = [*graph.input, *graph.output][which % 2].type.tensor_type.shape.dim
+    if dimensions:
+        dimensions[number % len(dimensions)].dim_value = number
 
 
 def change_rank(graph: Any, which: int, number: int) -> None:

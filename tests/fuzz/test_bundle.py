@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx import save
 
+from edgegan import registry
 from edgegan.bundle import MANIFEST
 from edgegan.resources import shipped_bundle
 from tests.fuzz.cage import Cage
@@ -30,10 +31,11 @@ from tests.fuzz.garbage import (
     forgeries,
     manifest_bytes,
 )
-from tests.fuzz.models import broken_models, small_model
+from tests.fuzz.models import broken_models, changed, small_model
 
 EXAMPLES = settings().max_examples
 MODEL = "model_fp32.onnx"
+RUNTIMES = st.sampled_from(sorted(set(registry.GENERATORS) - set(registry._NEED_NO_MODEL)))
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +168,7 @@ def test_a_model_that_was_changed_with_its_hash(
     """A runtime may refuse it, fail on a picture, crash or draw something; whichever, it is told in one line."""
     (cage.work / "b.edgegan").write_bytes(rehashed(small, data.draw(broken_models(small[MODEL]))))
     limits = ["--display", "null://", "--camera", "pattern://?size=84x84", "--frames", "2", "--seconds", "1"]
-    cage.run("run", "--bundle", "b.edgegan", *limits, "--json")
+    cage.run("run", "--bundle", "b.edgegan", "--runtime", data.draw(RUNTIMES), *limits, "--json")
     (cage.work / "b.edgegan").unlink()
 
 
@@ -176,12 +178,14 @@ def test_timing_a_model_that_was_changed_with_its_hash(
     cage: Cage, small: dict[str, bytes], data: st.DataObject
 ) -> None:
     (cage.work / "b.edgegan").write_bytes(rehashed(small, data.draw(broken_models(small[MODEL]))))
-    cage.spawn("bench", "b.edgegan", "--seconds", "0.1", "--json")
+    cage.spawn("bench", "b.edgegan", "--runtime", data.draw(RUNTIMES), "--seconds", "0.1", "--json")
     (cage.work / "b.edgegan").unlink()
 
 
 @settings(max_examples=2 * EXAMPLES)
 @given(model=broken_models(small_model().SerializeToString()))
+@example(model=changed(small_model().SerializeToString(), [("type", 0, -1)]))
+@example(model=changed(small_model().SerializeToString(), [("weights", 1, 1)]))
 def test_a_model_to_be_packed(cage: Cage, model: bytes) -> None:
     """It is refused, or packed in one piece."""
     source = cage.work / "m.onnx"

@@ -214,9 +214,8 @@ class _Document:
         except ConfigError:
             raise
         except (ValueError, OverflowError) as error:  # "\UFFFFFFFF"
-            raise ConfigError(
-                f"{path}:{loader.line + 1}: no such character: {error}", "leave it out"
-            ) from error
+            mistake = Mistake(str(path), loader.line + 1, "", f"no such character: {error}", "leave it out")
+            raise _all_at_once(str(path), [mistake]) from error
         except RecursionError as error:
             raise ConfigError(f"{path} is nested too deep", "is it the right file?") from error
         return document
@@ -267,10 +266,10 @@ class _Loader(yaml.SafeLoader):
             if isinstance(error, ConfigError):
                 raise
             kind = node.tag.rpartition(":")[2]
-            raise ConfigError(
-                f"{self.name}:{node.start_mark.line + 1}: {_shown(node.value)} is no {kind}: {error}",
-                "put it in quotes if it is meant as a text",
-            ) from error
+            message = f"{_shown(node.value)} is no {kind}: {error}"
+            mend = "put it in quotes if it is meant as a text"
+            mistake = Mistake(self.name, node.start_mark.line + 1, "", message, mend)
+            raise _all_at_once(self.name, [mistake]) from error
 
 
 def _content(path: Path) -> bytes:

@@ -296,6 +296,9 @@ def _read(path: Path, name: str, most_bytes: int) -> bytes:
     except KeyError as error:
         raise BundleError(f"'{path}' is no bundle: it has no '{name}'", _MAKE_AGAIN) from error
     except (zipfile.BadZipFile, EOFError) as error:
+        if path.suffix.lower() == ".onnx":
+            mend = f"pack it first: edgegan pack {path} -o {path.stem}.edgegan"
+            raise BundleError(f"'{path}' is an ONNX model, no bundle", mend) from error
         raise BundleError(f"'{path}' is no bundle, or is damaged: {error}", _MAKE_AGAIN) from error
     except (OSError, RuntimeError, NotImplementedError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -308,6 +308,13 @@ def _pack_arguments(parser: argparse.ArgumentParser) -> None:
         "--input-range", type=_range, metavar="A,B", help="what black and white are to the generator"
     )
     parser.add_argument("--output-range", type=_range, metavar="A,B", help="what it means by black and white")
+    parser.add_argument("--output-name", metavar="NAME", help="the picture, if several outputs may be it")
+    parser.add_argument(
+        "--batch-statistics",
+        action="store_true",
+        default=None,
+        help="normalise with each picture's own statistics, and leave Dropout out, where the model is in training mode",
+    )
     parser.add_argument("--pictures", type=_path, metavar="DIR", help="photos to compare the packed model on")
     parser.add_argument(
         "-o", "--output", type=_path, required=True, metavar="BUNDLE", help="where to write it"
@@ -316,10 +323,10 @@ def _pack_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _pack(args: argparse.Namespace) -> Outcome:
     from edgegan.pack import PackOptions, load_recipe, pack_model
-    from edgegan.report.text import ProgressBar, bundle_text
+    from edgegan.report.text import ProgressBar, packed_text
 
     model, options = load_recipe(args.recipe) if args.recipe else (None, PackOptions())
-    names = ("name", "size", "input_range", "output_range")
+    names = ("name", "size", "input_range", "output_range", "output_name", "batch_statistics")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     model = args.model or model
     if model is None:
@@ -328,7 +335,7 @@ def _pack(args: argparse.Namespace) -> Outcome:
         description = pack_model(
             model, args.output, replace(options, **given), pictures=args.pictures, progress=progress
         )
-    return description, bundle_text(description)
+    return description, packed_text(description, args.output)
 
 
 def _build_arguments(parser: argparse.ArgumentParser) -> None:

@@ -152,6 +152,12 @@ def test_a_damaged_manifest_is_one_error(path, manifest, says):
     assert caught.value.exit_code == 2
 
 
+def test_a_plain_model_is_told_to_be_packed(tmp_path):
+    (tmp_path / "candy.onnx").write_bytes(b"model")
+    with pytest.raises(BundleError, match=r"pack it first: edgegan pack .*candy\.onnx -o candy\.edgegan"):
+        Bundle.open(tmp_path / "candy.onnx")
+
+
 def test_what_is_no_bundle_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.edgegan").write_text("no archive")

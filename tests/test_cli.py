@@ -372,6 +372,7 @@ def test_a_pipe_in_place_of_a_file_is_refused_at_once(
         ["trace", "summary", "pipe"],
         ["trace", "export", "pipe"],
         ["pack", "--recipe", "pipe", "-o", "b"],
+        ["pack", "pipe", "-o", "b"],
     ):
         assert cli.main(arguments) == 2
         assert re.search("no file but (a folder, )?a pipe or a device", capsys.readouterr().err)

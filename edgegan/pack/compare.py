@@ -1,20 +1,19 @@
 """Does the packed model draw what its original draws? Around the original, numpy converts the pixels."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto, helper
 
 from edgegan.errors import ModelDisagreement, ModelError
 from edgegan.frame import Pixels
-from edgegan.pack.check import Interface
-from edgegan.pack.pixels import INPUT
+from edgegan.pack.check import PLANES, Form, Interface
+from edgegan.pack.pixels import INPUT, OUTPUT
+from edgegan.pack.planes import GREY_OF_RGB
 from edgegan.pack.ranges import Range, ValueRanges
+from edgegan.pack.reading import AS_IT_IS, Arrays, Run, run_session, session
 from edgegan.quality import max_difference
 
 __all__ = [
@@ -28,7 +27,6 @@ __all__ = [
 ]
 
 MOST_GREY_LEVELS = 1
-_WARNINGS_OFF = 3
 
 
 @dataclass(frozen=True)
@@ -39,26 +37,26 @@ class Agreement:
     pictures: int
     reference: Pixels
     """What the packed model draws of the first picture."""
+    original: str = AS_IT_IS
+    """What was taken for the original, in words."""
 
 
 class Original:
-    """The float generator as it was given, in a file, with numpy before and after it."""
+    """The generator as it was given, with numpy before and after it."""
 
-    def __init__(
-        self, path: Path, interface: Interface, ranges: ValueRanges, constants: Mapping[str, npt.NDArray[Any]]
-    ) -> None:
-        self._session = session(path, str(path))
-        self._input, self._ranges, self._constants = interface.input, ranges, dict(constants)
+    def __init__(self, run: Run, interface: Interface, ranges: ValueRanges, constants: Arrays) -> None:
+        self._run, self._interface, self._ranges, self._constants = run, interface, ranges, dict(constants)
 
     def draw(self, pixels: Pixels) -> Pixels:
         """uint8 (H, W, 3) BGR to uint8 (H', W', 3) BGR. Raises `ModelError`."""
-        values = values_from_pixels(pixels, self._ranges.input)
-        drawn = _run(self._session, {self._input: values, **self._constants})
-        if not np.isfinite(drawn).all():
+        taken = self._interface.taken
+        values = values_from_pixels(pixels, self._ranges.input, taken)
+        drawn = self._run({self._interface.input: values, **self._constants})
+        if not np.isfinite(drawn.astype(np.float32)).all():
             raise ModelError(
                 "the original model draws values that are not finite", "check how it was exported"
             )
-        return pixels_from_values(drawn, self._ranges.output)
+        return pixels_from_values(drawn, self._ranges.output, self._interface.drawn)
 
 
 class Packed:
@@ -69,7 +67,7 @@ class Packed:
 
     def draw(self, pixels: Pixels) -> Pixels:
         """uint8 (H, W, 3) BGR to uint8 (H', W', 3) BGR. Raises `ModelError`."""
-        drawn: Pixels = _run(self._session, {INPUT: pixels[None]})[0]
+        drawn: Pixels = run_session(self._session, {INPUT: pixels[None]}, OUTPUT)[0]
         return drawn
 
 
@@ -96,37 +94,25 @@ def compare(
     return Agreement(worst, len(pictures), drawings[0])
 
 
-def values_from_pixels(pixels: Pixels, values: Range) -> npt.NDArray[np.float32]:
-    """uint8 (H, W, 3) BGR to float32 (1, 3, H, W) RGB in `values`, by numpy."""
+def values_from_pixels(pixels: Pixels, values: Range, form: Form = PLANES) -> npt.NDArray[np.generic]:
+    """uint8 (H, W, 3) BGR to an array of `form` in `values`, by numpy; a batch holds the picture repeated."""
     black, white = values
     planes = pixels[..., ::-1].astype(np.float32) * np.float32((white - black) / 255) + np.float32(black)
-    return np.ascontiguousarray(planes.transpose(2, 0, 1)[None])
+    if form.channels == 1:
+        planes = planes @ np.array(GREY_OF_RGB, np.float32)[:, None]
+    if form.kind == TensorProto.UINT8:
+        planes = np.clip(np.rint(planes), 0, 255)
+    if not form.channels_last:
+        planes = planes.transpose(2, 0, 1)
+    kind = helper.tensor_dtype_to_np_dtype(form.kind)
+    return np.ascontiguousarray(np.repeat(planes[None].astype(kind), form.batch, axis=0))
 
 
-def pixels_from_values(drawn: npt.NDArray[np.float32], values: Range) -> Pixels:
-    """float32 (1, 3, H, W) RGB in `values` to uint8 (H, W, 3) BGR, rounded and clipped, by numpy."""
+def pixels_from_values(drawn: npt.NDArray[np.generic], values: Range, form: Form = PLANES) -> Pixels:
+    """The first picture of an array of `form` in `values` to uint8 (H, W, 3) BGR, rounded and clipped, by numpy."""
     black, white = values
-    levels = (drawn[0] - np.float32(black)) * np.float32(255 / (white - black))
-    return np.ascontiguousarray(
-        np.clip(np.rint(levels), 0, 255).astype(np.uint8).transpose(1, 2, 0)[..., ::-1]
-    )
-
-
-def session(model: Path | bytes, name: str) -> onnxruntime.InferenceSession:
-    """ONNX Runtime on the CPU. Raises `ModelError` if it cannot load the model."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _WARNINGS_OFF
-    source = model if isinstance(model, bytes) else str(model)
-    try:
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors have no class in common
-        raise ModelError(f"ONNX Runtime cannot load {name}: {error}", "check how it was exported") from error
-
-
-def _run(model: onnxruntime.InferenceSession, feeds: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    try:
-        drawn: npt.NDArray[Any] = model.run(None, feeds)[0]
-    except Exception as error:  # as above
-        mend = "a model exported for another size, or too large for this machine's memory?"
-        raise ModelError(f"ONNX Runtime cannot run the model: {error}", mend) from error
-    return drawn
+    picture = drawn[0].astype(np.float32)
+    planes = picture if form.channels_last else picture.transpose(1, 2, 0)
+    levels = (planes - np.float32(black)) * np.float32(255 / (white - black))
+    rgb = np.broadcast_to(np.clip(np.rint(levels), 0, 255).astype(np.uint8), (*levels.shape[:2], 3))
+    return np.ascontiguousarray(rgb[..., ::-1])

@@ -24,8 +24,15 @@ __all__ = [
     "copied",
     "described",
     "dims_of",
+    "drop_unused",
+    "fresh_name",
+    "graphs_in",
+    "names_read",
+    "node_text",
     "nodes_in",
+    "opset_of",
     "producer_of",
+    "quoted",
     "rename_tensor",
     "tensor_names",
 ]
@@ -62,15 +69,78 @@ def described(value: ValueInfoProto) -> str:
     kind = names.get(number, f"type {number}")
     dims = dims_of(value)
     shape = "of unknown shape" if dims is None else "[" + ", ".join(str(d or "?") for d in dims) + "]"
-    return f"'{value.name}' {kind} {shape}"
+    return f"{quoted(value.name)} {kind} {shape}"
+
+
+def opset_of(model: ModelProto) -> int:
+    """The version of ONNX's own operators; 0 if the model names none."""
+    return max((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), default=0)
+
+
+def node_text(node: NodeProto) -> str:
+    """`Conv 'first'`, for messages; a node without a name goes by its first output."""
+    return f"{node.op_type} {quoted(node.name or next(filter(None, node.output), ''))}"
+
+
+def quoted(name: str) -> str:
+    """A name in quotes, on one line whatever it holds."""
+    return "'" + "".join(c if c.isprintable() else repr(c)[1:-1] for c in name) + "'"
 
 
 def nodes_in(graph: GraphProto) -> Iterator[NodeProto]:
     """All nodes, also those inside of If, Loop and Scan."""
+    for inner in graphs_in(graph):
+        yield from inner.node
+
+
+def graphs_in(graph: GraphProto) -> Iterator[GraphProto]:
+    """The graph itself, and those inside of If, Loop and Scan."""
+    yield graph
     for node in graph.node:
-        yield node
         for inner in _graphs_of(node):
-            yield from nodes_in(inner)
+            yield from graphs_in(inner)
+
+
+def names_read(node: NodeProto) -> set[str]:
+    """All tensors that a node reads, also those that its branches or its body capture."""
+    inner = {name for graph in _graphs_of(node) for each in nodes_in(graph) for name in each.input}
+    results = {value.name for graph in _graphs_of(node) for value in graph.output}
+    return (inner | results | set(node.input)) - {""}
+
+
+def drop_unused(graph: GraphProto) -> int:
+    """Take out, in place, the nodes and initialisers that no output needs; returns how many nodes."""
+    wanted, kept = {value.name for value in graph.output}, []
+    for node in reversed(graph.node):
+        if wanted.intersection(node.output):
+            kept.append(node)
+            wanted |= names_read(node)
+    dropped = len(graph.node) - len(kept)
+    held = [tensor for tensor in graph.initializer if tensor.name in wanted]
+    if dropped:
+        kept = [_copied_node(node) for node in reversed(kept)]
+        del graph.node[:]
+        graph.node.extend(kept)
+    if len(held) < len(graph.initializer):
+        held = [TensorProto.FromString(tensor.SerializeToString()) for tensor in held]
+        del graph.initializer[:]
+        graph.initializer.extend(held)
+    return dropped
+
+
+def _copied_node(node: NodeProto) -> NodeProto:
+    """A deep copy."""
+    copy = NodeProto()
+    copy.CopyFrom(node)
+    return copy
+
+
+def fresh_name(graph: GraphProto, stem: str) -> str:
+    """`stem`, or that with underscores before it if a tensor is called so."""
+    names = tensor_names(graph)
+    while stem in names:
+        stem = "_" + stem
+    return stem
 
 
 def producer_of(graph: GraphProto, tensor: str) -> NodeProto:
@@ -95,16 +165,19 @@ def constant_values(graph: GraphProto) -> dict[str, npt.NDArray[np.generic]]:
 
 def tensor_names(graph: GraphProto) -> set[str]:
     """The names of all tensors, also of those inside of If, Loop and Scan."""
-    names = {value.name for value in (*graph.input, *graph.initializer)}
-    for node in nodes_in(graph):
-        names.update(node.input, node.output)
+    names: set[str] = set()
+    for inner in graphs_in(graph):
+        names.update(value.name for value in (*inner.input, *inner.output, *inner.initializer))
+        for node in inner.node:
+            names.update(node.input, node.output)
     return names
 
 
 def rename_tensor(graph: GraphProto, old: str, new: str) -> None:
     """Rename a tensor everywhere, in place."""
-    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        value.name = new if value.name == old else value.name
+    for inner in graphs_in(graph):
+        for value in (*inner.input, *inner.output, *inner.value_info, *inner.initializer):
+            value.name = new if value.name == old else value.name
     for node in nodes_in(graph):
         for names in (node.input, node.output):
             for index, name in enumerate(names):

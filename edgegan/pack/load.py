@@ -4,11 +4,13 @@ from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
-from onnx import ModelProto, external_data_helper, inliner, numpy_helper
+from onnx import ModelProto, TensorProto, external_data_helper, inliner, numpy_helper
 
 from edgegan.errors import ModelError
+from edgegan.pack.graph import graphs_in, nodes_in, opset_of, quoted
+from edgegan.pack.group_norm import replace_old_group_norm
 
-__all__ = ["OPSETS", "load_model", "opset_of"]
+__all__ = ["OPSETS", "external_files", "load_model"]
 
 OPSETS = range(11, 22)
 _MOST_BYTES = 2**31 - 1  # of one protobuf message, and so of the model that a bundle holds
@@ -26,7 +28,7 @@ def load_model(path: Path) -> ModelProto:
     _load_external_data(path, model)
     _check_opset(path, model)
     try:
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(replace_old_group_norm(model)[0])
         for tensor in model.graph.initializer:
             numpy_helper.to_array(tensor)  # the checker does not count what a shape promises
     except (onnx.checker.ValidationError, ValueError, TypeError, KeyError) as error:
@@ -34,15 +36,13 @@ def load_model(path: Path) -> ModelProto:
     return inliner.inline_local_functions(model) if model.functions else model
 
 
-def opset_of(model: ModelProto) -> int:
-    """The version of ONNX's own operators; 0 if the model names none."""
-    return max((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), default=0)
-
-
 def _content(path: Path) -> bytes:
     try:
         if path.is_dir():
             raise ModelError(f"'{path}' is a folder", "name the .onnx file in it")
+        if not path.is_file():
+            path.stat()
+            raise ModelError(f"'{path}' is no file but a pipe or a device", "name the .onnx file itself")
         size = path.stat().st_size
         if size == 0:
             raise ModelError(f"'{path}' is empty", _EXPORT_AGAIN)
@@ -64,14 +64,45 @@ def _parsed(path: Path, data: bytes) -> ModelProto:
 
 
 def _load_external_data(path: Path, model: ModelProto) -> None:
+    for name in external_files(model):
+        _check_external(path, name)
     try:
         external_data_helper.load_external_data_for_model(model, str(path.parent))
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
-        mend = "its weights are in a second file: put that beside it"
-        raise ModelError(f"'{path}' lacks its weights: {_first_line(error)}", mend) from error
+        raise ModelError(f"'{path}' lacks its weights: {_first_line(error)}", _EXPORT_AGAIN) from error
     if model.ByteSize() > _MOST_BYTES:
         raise ModelError(
             f"'{path}' has more than 2 GB of weights", "a generator for a device must stay under 2 GB"
+        )
+
+
+def external_files(model: ModelProto) -> set[str]:
+    """The files in which weights of a model lie that are not loaded yet."""
+    tensors = [tensor for graph in graphs_in(model.graph) for tensor in graph.initializer]
+    for node in nodes_in(model.graph):
+        tensors += [attribute.t for attribute in node.attribute if attribute.HasField("t")]
+    return {
+        entry.value
+        for tensor in tensors
+        if tensor.data_location == TensorProto.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+
+
+def _check_external(path: Path, name: str) -> None:
+    """A second file lies in the folder of the first; a pipe would block."""
+    second, folder = path.parent / name, path.parent.resolve()
+    if Path(name).is_absolute() or not second.resolve().is_relative_to(folder):
+        raise ModelError(
+            f"'{path}' wants weights from {quoted(name)}, outside of its folder",
+            "put that file beside the model, and export or save the model again",
+        )
+    if not second.is_file():
+        found = "is no file" if second.exists() else "is not there"
+        raise ModelError(
+            f"'{path}' lacks its weights: {quoted(name)} {found}",
+            "its weights are in a second file: put that beside it",
         )
 
 

@@ -12,6 +12,7 @@ __all__ = ["count_macs", "count_params"]
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 _NO_WEIGHTS = {"Resize": (1, 2), "Upsample": (1,), "BatchNormalization": (3, 4), "Clip": (1, 2), "Pad": (2,)}
 """Inputs that are settings or running statistics, not trained weights."""
+_PIXELS = ("pixels/before/", "pixels/after/", "planes/")
 
 
 def count_macs(model: ModelProto) -> int | None:
@@ -33,7 +34,7 @@ def count_params(model: ModelProto) -> int:
     weights = {
         name
         for node in model.graph.node
-        if not node.name.startswith("pixels/")
+        if not node.name.lstrip("_").startswith(_PIXELS)
         for index, name in enumerate(node.input)
         if index not in _NO_WEIGHTS.get(node.op_type, ())
     }

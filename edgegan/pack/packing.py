@@ -6,29 +6,30 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 
 from edgegan import __version__
 from edgegan.bundle import check_target, write_bundle
+from edgegan.errors import ConfigError
 from edgegan.frame import Pixels
-from edgegan.pack.check import find_interface
-from edgegan.pack.compare import Agreement, Original, Packed, compare
-from edgegan.pack.constants import bind_constants, constant_arrays
+from edgegan.pack.agreement import agree
+from edgegan.pack.check import Form, Interface
+from edgegan.pack.compare import Agreement, Packed
 from edgegan.pack.contract import check_contract
-from edgegan.pack.graph import PassReport, dims_of
-from edgegan.pack.load import load_model, opset_of
+from edgegan.pack.graph import PassReport, dims_of, opset_of, quoted
 from edgegan.pack.macs import count_macs, count_params
 from edgegan.pack.pictures import Pictures, comparison_pictures
 from edgegan.pack.pixels import add_pixels
+from edgegan.pack.preparing import Prepared, prepare
 from edgegan.pack.probing import find_ranges
-from edgegan.pack.ranges import ValueRanges
+from edgegan.pack.ranges import Range, ValueRanges
 from edgegan.pack.recipe import PackOptions
 from edgegan.pack.simplify import simplify
-from edgegan.pack.size import chosen_size, fix_size
 
 __all__ = ["pack_model"]
 
 _MODEL_FILE = "model_fp32.onnx"
+_BYTES: Range = (0.0, 255.0)
 Progress = Callable[[str, float], None]
 
 
@@ -40,9 +41,9 @@ def pack_model(
     pictures: Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Make a bundle of a float32 ONNX generator, if the packed model draws what the original does.
+    """Make a bundle of an ONNX generator, if the packed model draws what the original does.
 
-    model: opset 11 to 21, one picture in and one out, float32 [1, 3, H, W], RGB, static or dynamic.
+    model: opset 11 to 21, one picture in and one out, RGB or grey, static or dynamic (docs/pack.md).
     output: a folder, or a file ending in `.edgegan` or `.zip`; replaced if it is a bundle already.
     pictures: a folder of photos or a clip to compare on; None: the shipped clip.
     progress: is called with (what is done now, share of the whole 0..1).
@@ -53,31 +54,26 @@ def pack_model(
     tell = progress or (lambda what, share: None)
     check_target(output)
     tell("reading the model", 0.0)
-    original = load_model(model)
-    interface = find_interface(original, options.constants)
-    constants = constant_arrays(original, options.constants)
-    size = chosen_size(interface, options.size)
-    samples = comparison_pictures(pictures, size)
-
-    bound, constants_report = bind_constants(original, constants)
+    prepared = prepare(model, options)
+    samples = comparison_pictures(pictures, prepared.size)
+    given = _given_ranges(options, prepared.interface)
     ranges = find_ranges(
-        bound,
-        interface,
+        prepared.model,
+        prepared.interface,
         samples.pictures,
-        options.input_range,
-        options.output_range,
+        *given,
         lambda share: tell("probing value ranges", 0.1 * share),
     )
+
     tell("simplifying", 0.1)
-    sized, size_report = fix_size(bound, interface, size)
-    simple, simplify_report = simplify(sized)
+    simple, simplify_report = simplify(prepared.model)
     packed, pixels_report = add_pixels(simple, ranges)
     check_contract(packed)
-    reports = (constants_report, size_report, simplify_report, pixels_report)
 
     tell("comparing with the original", 0.3)
-    agreement = compare(
-        Original(model, interface, ranges, constants),
+    agreement = agree(
+        prepared,
+        ranges,
         Packed(packed),
         samples.pictures,
         lambda share: tell("comparing with the original", 0.3 + 0.6 * share),
@@ -85,10 +81,29 @@ def pack_model(
 
     tell("writing the bundle", 0.9)
     manifest = _manifest(options.name or model.stem, packed, options)
-    manifest |= _provenance(model, original, ranges, reports, samples, agreement)
+    reports = (*prepared.reports, simplify_report, pixels_report)
+    manifest |= _provenance(model, prepared, ranges, reports, samples, agreement)
     bundle = write_bundle(output, manifest, _files(packed, options, samples, agreement))
     tell("done", 1.0)
     return bundle.describe()
+
+
+def _given_ranges(options: PackOptions, interface: Interface) -> tuple[Range | None, Range | None]:
+    """What was given; bytes are 0 to 255. Raises `ConfigError` where something else is given for bytes."""
+    return (
+        _given_range("input", interface.input, interface.taken, options.input_range),
+        _given_range("output", interface.output, interface.drawn, options.output_range),
+    )
+
+
+def _given_range(side: str, name: str, form: Form, given: Range | None) -> Range | None:
+    if form.kind != TensorProto.UINT8:
+        return given
+    if given not in (None, _BYTES):
+        raise ConfigError(
+            f"the {side} {quoted(name)} has bytes, which are 0 to 255", f"leave --{side}-range out"
+        )
+    return _BYTES
 
 
 def _manifest(name: str, packed: ModelProto, options: PackOptions) -> dict[str, Any]:
@@ -116,22 +131,24 @@ def _manifest(name: str, packed: ModelProto, options: PackOptions) -> dict[str, 
 
 def _provenance(
     model: Path,
-    original: ModelProto,
+    prepared: Prepared,
     ranges: ValueRanges,
     reports: tuple[PassReport, ...],
     samples: Pictures,
     agreement: Agreement,
 ) -> dict[str, Any]:
     """What a person wants to know who doubts the bundle."""
+    original = prepared.original
     return {
         "source": {"file": model.name, "params": count_params(original), "opset": opset_of(original)},
         "ranges": {"input": list(ranges.input), "output": list(ranges.output)},
-        "assumptions": list(ranges.assumptions),
+        "assumptions": [*prepared.assumptions, *ranges.assumptions],
         "passes": [{"name": r.name, "changed": r.changed, "did": r.did} for r in reports],
         "agreement": {
             "max_grey_levels": agreement.max_grey_levels,
             "pictures": agreement.pictures,
             "pictures_from": samples.source,
+            "original": agreement.original,
         },
         "packed_by": f"edgegan {__version__}",
         "packed_at": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),

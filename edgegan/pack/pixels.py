@@ -59,7 +59,8 @@ def add_pixels(model: ModelProto, ranges: ValueRanges) -> tuple[ModelProto, Pass
 
 def _make_room(graph: GraphProto) -> tuple[str, str, str]:
     """Free the names `input` and `output`: (prefix nobody uses, what the generator takes, what it draws)."""
-    names, prefix = tensor_names(graph), "pixels/"
+    names = tensor_names(graph) | {node.name for node in graph.node}
+    prefix = "pixels/"
     while any(name.startswith(prefix) for name in names):
         prefix = "_" + prefix
     taken, drawing = prefix + "taken", prefix + "drawn"

@@ -2,12 +2,14 @@
 
 name: candy
 model: fns_candy.onnx           # beside the recipe
-size: 256x256                   # height x width; only where the model is dynamic
+size: 256x256                   # height x width
 input_range: [0, 255]           # what black and white are to the generator
 output_range: [0, 255]
 constants:                      # further inputs: a list, or one of
   style: {one_hot: 7}
   mixed: {weights: {3: 0.5, 7: 0.5}}
+output_name: picture            # where several outputs may be the picture
+batch_statistics: true          # BatchNormalization in training mode is meant so
 licence: Apache-2.0
 credits: who made it
 """
@@ -26,6 +28,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from edgegan.config import Settings, load_yaml_model
 from edgegan.errors import ConfigError
 from edgegan.pack.ranges import Range
+from edgegan.registry import path_from_text
 
 __all__ = ["Constant", "PackOptions", "Recipe", "load_recipe"]
 
@@ -64,8 +67,10 @@ class Constant(Settings):
 
     def array(self, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """The value as an array of `shape` and `dtype`. Raises `ValueError` if it does not fit."""
-        if self.length is not None and self.length != shape[-1]:
-            raise ValueError(f"its length is {shape[-1]}, not {self.length}")
+        if not shape and self.values is None:
+            raise ValueError("it is one number: give a list of one")
+        if self.length is not None and [self.length] != list(shape[-1:]):
+            raise ValueError(f"its length is {shape[-1] if shape else 1}, not {self.length}")
         if self.values is not None:
             return np.asarray(self.values, dtype).reshape(shape)
         entries = self.weights if self.weights is not None else {self.one_hot or 0: 1.0}
@@ -84,6 +89,8 @@ class PackOptions:
     name: of the bundle; None: the model's file name. size: (height, width); None: the model's, or 256 x 256.
     input_range, output_range: (black, white) values; None: to be found, see `edgegan.pack.probing`.
     constants: values of further inputs, by name. licence: an SPDX name or a text; credits: who made it.
+    batch_statistics: BatchNormalization in training mode takes the statistics of each picture, and Dropout in
+    training mode goes; otherwise both are refused. output_name: the picture, where several outputs may be it.
     """
 
     name: str | None = None
@@ -93,6 +100,8 @@ class PackOptions:
     constants: Mapping[str, Constant] = field(default_factory=dict)
     licence: str = ""
     credits: str = ""
+    batch_statistics: bool = False
+    output_name: str | None = None
 
     def __post_init__(self) -> None:
         for name, values in (("input_range", self.input_range), ("output_range", self.output_range)):
@@ -114,8 +123,10 @@ def load_recipe(path: Path) -> tuple[Path | None, PackOptions]:
         constants=recipe.constants,
         licence=recipe.licence,
         credits=recipe.credits,
+        batch_statistics=recipe.batch_statistics,
+        output_name=recipe.output_name,
     )
-    return (path.parent / recipe.model if recipe.model else None), options
+    return (path.parent / path_from_text(recipe.model) if recipe.model else None), options
 
 
 def _size_from_text(text: str) -> tuple[int, int]:
@@ -158,3 +169,5 @@ class Recipe(Settings):
     )
     licence: str = ""
     credits: str = ""
+    batch_statistics: bool = False
+    output_name: str | None = None

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -11,6 +12,7 @@ __all__ = [
     "bundle_text",
     "doctor_text",
     "engine_text",
+    "packed_text",
     "record_text",
     "run_text",
     "table",
@@ -90,6 +92,18 @@ def record_text(result: Mapping[str, Any]) -> str:
     taken = _filled("{pictures} pictures in {directory}, {first} to {last}, ", result)
     left_out = "; {skipped} that showed nothing new were left out" if result.get("skipped") else ""
     return taken + f"{_cell(_scaled(result.get('bytes'), 1e6))} MB" + _filled(left_out, result)
+
+
+def packed_text(description: Mapping[str, Any], written: Path) -> str:
+    """What `pack` gives: the bundle, how well it was checked against what, and where it was written."""
+    agreement = description["agreement"]
+    levels, pictures = agreement["max_grey_levels"], agreement["pictures"]
+    differ = (
+        f"differ by at most {levels} grey level{'' if levels == 1 else 's'}" if levels else "draw the same"
+    )
+    lines = [bundle_text(description), f"compared with {agreement['original']}"]
+    last = f"written to {written}; packed and original {differ} on {pictures} pictures"
+    return "\n".join([*lines, last])
 
 
 def bench_text(result: Mapping[str, Any]) -> str:

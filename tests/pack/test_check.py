@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 from onnx import TensorProto, helper
 
 from edgegan.errors import ModelError
-from edgegan.pack.check import find_interface
+from edgegan.pack.check import Form, find_interface
 
 
 @pytest.mark.parametrize(
@@ -12,6 +14,25 @@ from edgegan.pack.check import find_interface
 def test_finds_the_picture(make, shape, size):
     interface = find_interface(make(shape=shape, names=("x", "y")), ())
     assert (interface.input, interface.output, interface.size) == ("x", "y", size)
+
+
+@pytest.mark.parametrize(
+    ("shape", "form", "size"),
+    [
+        ([1, 16, 24, 3], Form(channels_last=True), (16, 24)),
+        ([None, None, None, 3], Form(channels_last=True), (None, None)),
+        ([4, 3, 16, 24], Form(batch=4), (16, 24)),
+        ([1, 1, 16, 24], Form(channels=1), (16, 24)),
+        ([1, 16, 24, 1], Form(channels=1, channels_last=True), (16, 24)),
+        ([1, 3, 1, 1024], Form(), (1, 1024)),
+        ([1, 1, 24, 3], Form(channels_last=True), (1, 24)),
+    ],
+)
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.UINT8])
+def test_the_form_of_a_picture_follows_from_its_shape(shape, form, size, kind):
+    interface = find_interface(_model(shape, kind), ())
+    assert interface.taken == interface.drawn == replace(form, kind=kind)
+    assert interface.size == size
 
 
 def _model(shape, kind=TensorProto.FLOAT, names=("z",), outputs=1):
@@ -30,12 +51,11 @@ def _model(shape, kind=TensorProto.FLOAT, names=("z",), outputs=1):
             r"'z' float32 \[1, 100, 1, 1\] is no picture but, it seems, a latent vector",
         ),
         (_model([1, 100]), r"'z' float32 \[1, 100\] is no picture but"),
-        (_model([1, 16, 16, 3]), "NHWC"),
-        (_model([1, 1, 16, 16]), "has not three channels"),
-        (_model([1, 3, 16, 16], TensorProto.FLOAT16), r"'z' float16 \[1, 3, 16, 16\] is not float32"),
-        (_model([4, 3, 16, 16]), "takes 4 pictures at once"),
-        (_model([1, 16, 16, 3], TensorProto.UINT8), "packed already"),
-        (_model([1, 3, 16, 16], outputs=2), "2 outputs: 'y0', 'y1'"),
+        (_model([1, 2, 16, 16]), "has 2 channels"),
+        (_model([1, 16, 16, 4]), "has four channels, as RGBA"),
+        (_model([1, 64, 16, 16]), "has neither three channels nor one"),
+        (_model([1, 3, 16, 16], TensorProto.INT32), r"'z' int32 \[1, 3, 16, 16\] is neither float nor uint8"),
+        (_model([1, 3, 16, 16], outputs=2), "2 outputs that may be the picture: 'y0', 'y1'"),
         (_model([1, 3, 16, 16], names=("z", "mask")), "the input 'mask' float32"),
     ],
 )

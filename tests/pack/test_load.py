@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +85,24 @@ def test_local_functions_are_inlined(tmp_path, make):
     path = tmp_path / "functions.onnx"
     onnx.save(model, path)
     assert "Rectify" not in [node.op_type for node in load_model(path).graph.node]
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.onnx")
+    with pytest.raises(ModelError, match="is no file but a pipe or a device"):
+        load_model(tmp_path / "pipe.onnx")
+
+
+def test_weights_from_a_pipe_or_outside_of_the_folder_are_refused(tmp_path, make):
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in/split.onnx"
+    onnx.save(make(), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    weights = tmp_path / "in/weights.bin"
+    weights.rename(tmp_path / "outside.bin")
+    weights.symlink_to(tmp_path / "outside.bin")
+    with pytest.raises(ModelError, match=r"'weights.bin', outside of its folder"):
+        load_model(path)
+    weights.unlink()
+    os.mkfifo(weights)
+    with pytest.raises(ModelError, match=r"'weights.bin' is no file"):
+        load_model(path)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,12 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from edgegan import cli
 from edgegan.bundle import Bundle
 from edgegan.errors import EdgeganError, ModelDisagreement, ModelError, UserError
 from edgegan.pack import Constant, PackOptions, pack_model, packing
 from edgegan.pack.compare import Packed
+from tests.pack import exports
 
 STYLE = {"style": Constant(one_hot=2)}
 
@@ -173,3 +176,36 @@ def test_without_the_extra_its_name_is_told(package):
     )
     message = f"MissingDependency: packing needs the package '{package}': pip install 'edgegan[pack]'"
     assert message in result.stderr
+
+
+def test_the_command_says_where_it_wrote_and_how_well_both_agree(model_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["pack", str(model_file), "-o", "little.edgegan"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[-2] == "compared with the file as it is"
+    differ = r"(draw the same|differ by at most 1 grey level)"
+    assert re.fullmatch(rf"written to little\.edgegan; packed and original {differ} on 5 pictures", told[-1])
+
+
+def test_batch_statistics_and_the_output_are_options_too(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    onnx.save(exports.unet(), "unet.onnx")
+    assert cli.main(["pack", "unet.onnx", "-o", "unet"]) == 2
+    assert "is in training mode" in capsys.readouterr().err
+    assert cli.main(["pack", "unet.onnx", "-o", "unet", "--batch-statistics"]) == 0
+    assert "3 Dropout in training mode left out" in capsys.readouterr().out
+    agreement = Bundle.open(tmp_path / "unet").manifest["agreement"]
+    assert agreement["original"] == "the file with 3 Dropout in training mode replaced by Identity"
+    onnx.save(exports.outputs("two"), "two.onnx")
+    assert cli.main(["pack", "two.onnx", "-o", "two", "--output-name", "coarse"]) == 0
+    assert "not 'coarse'" not in capsys.readouterr().out
+    onnx.save(exports.outputs("mask"), "mask.onnx")
+    assert cli.main(["pack", "mask.onnx", "-o", "mask"]) == 0
+    assert "assumed: the picture is the output 'y', not 'mask'" in capsys.readouterr().out
+
+
+def test_a_range_for_bytes_is_refused(tmp_path):
+    onnx.save(exports.of_bytes(exports.PLANES), tmp_path / "bytes.onnx")
+    options = PackOptions(input_range=(-1, 1))
+    error = _refused(tmp_path, tmp_path / "bytes.onnx", tmp_path / "b", options, UserError)
+    assert str(error) == "the input 'x' has bytes, which are 0 to 255: leave --input-range out"

@@ -79,3 +79,13 @@ def test_shipped_recipes_are_sound(path):
     _, options = load_recipe(path)
     assert options.licence
     assert options.credits
+
+
+def test_a_model_may_lie_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert load_recipe(_write(tmp_path, "model: ~/candy.onnx\n"))[0] == tmp_path / "home/candy.onnx"
+
+
+def test_training_mode_and_the_output_can_be_settled(tmp_path):
+    options = load_recipe(_write(tmp_path, "batch_statistics: true\noutput_name: y\n"))[1]
+    assert options == PackOptions(batch_statistics=True, output_name="y")

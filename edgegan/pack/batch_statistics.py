@@ -15,6 +15,7 @@ from edgegan.pack.graph import PassReport, copied, dims_of, names_read, node_tex
 __all__ = ["check_asked_for", "take_batch_statistics", "training_norms"]
 
 _FIRST_WITH_MODE = 14
+_KEEP_MODE = "export with torch.onnx.export(…, dynamo=False, training=TrainingMode.TRAINING), which keeps it"
 _EVAL = "export the model after model.eval()"
 
 
@@ -23,7 +24,7 @@ def check_asked_for(model: ModelProto) -> None:
     if not training_norms(model) and not training_dropouts(model):
         raise ConfigError(
             "the model has no BatchNormalization and no Dropout in training mode",
-            "leave --batch-statistics out",
+            f"leave --batch-statistics out, or {_KEEP_MODE}",
         )
 
 

@@ -1,6 +1,6 @@
 """What every pass needs to know about an ONNX graph."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,7 @@ __all__ = [
     "producer_of",
     "quoted",
     "rename_tensor",
+    "replace_nodes",
     "tensor_names",
 ]
 
@@ -118,9 +119,7 @@ def drop_unused(graph: GraphProto) -> int:
     dropped = len(graph.node) - len(kept)
     held = [tensor for tensor in graph.initializer if tensor.name in wanted]
     if dropped:
-        kept = [_copied_node(node) for node in reversed(kept)]
-        del graph.node[:]
-        graph.node.extend(kept)
+        replace_nodes(graph, kept[::-1])
     if len(held) < len(graph.initializer):
         held = [TensorProto.FromString(tensor.SerializeToString()) for tensor in held]
         del graph.initializer[:]
@@ -128,11 +127,11 @@ def drop_unused(graph: GraphProto) -> int:
     return dropped
 
 
-def _copied_node(node: NodeProto) -> NodeProto:
-    """A deep copy."""
-    copy = NodeProto()
-    copy.CopyFrom(node)
-    return copy
+def replace_nodes(graph: GraphProto, nodes: Sequence[NodeProto]) -> None:
+    """Let the graph have these nodes, in place; they may be its own."""
+    kept = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(kept)
 
 
 def fresh_name(graph: GraphProto, stem: str) -> str:

@@ -9,6 +9,7 @@ from onnx import ModelProto, TensorProto, external_data_helper, inliner, numpy_h
 from edgegan.errors import ModelError
 from edgegan.pack.graph import graphs_in, nodes_in, opset_of, quoted
 from edgegan.pack.group_norm import replace_old_group_norm
+from edgegan.pack.order import sort_nodes
 
 __all__ = ["OPSETS", "external_files", "load_model"]
 
@@ -18,15 +19,17 @@ _EXPORT_AGAIN = "export or copy it again"
 
 
 def load_model(path: Path) -> ModelProto:
-    """The ONNX model at `path`, checked, with its weights, local functions inlined.
+    """The ONNX model at `path`, checked, with its weights, its nodes in order, local functions inlined.
 
     Raises `ModelError`: no file, a folder, empty, no ONNX, truncated, too large, opset not in 11 to 21.
     """
     model = _parsed(path, _content(path))
     if not model.graph.node or not model.graph.output:
         raise ModelError(f"'{path}' is no ONNX model: it holds no graph", _EXPORT_AGAIN)
+    _check_names(path, model)
     _load_external_data(path, model)
     _check_opset(path, model)
+    model, _ = sort_nodes(model)
     try:
         onnx.checker.check_model(replace_old_group_norm(model)[0])
         for tensor in model.graph.initializer:
@@ -74,6 +77,18 @@ def _load_external_data(path: Path, model: ModelProto) -> None:
         raise ModelError(
             f"'{path}' has more than 2 GB of weights", "a generator for a device must stay under 2 GB"
         )
+
+
+def _check_names(path: Path, model: ModelProto) -> None:
+    """What is no UTF-8 comes as bytes."""
+    for graph in graphs_in(model.graph):
+        names: list[object] = [v.name for v in (*graph.input, *graph.output, *graph.initializer)]
+        for node in graph.node:
+            names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+            names += [attribute.name for attribute in node.attribute]
+        for name in names:
+            if isinstance(name, bytes):
+                raise ModelError(f"'{path}' is damaged: the name {name!r} is not UTF-8", _EXPORT_AGAIN)
 
 
 def external_files(model: ModelProto) -> set[str]:

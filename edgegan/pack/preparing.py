@@ -6,7 +6,7 @@ from pathlib import Path
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from edgegan.errors import ModelError
-from edgegan.pack.batch_statistics import check_asked_for, take_batch_statistics
+from edgegan.pack.batch_statistics import check_asked_for, take_batch_statistics, training_norms
 from edgegan.pack.bytes import floats_for_bytes
 from edgegan.pack.check import Interface, find_interface, form_of
 from edgegan.pack.constants import bind_constants, constant_arrays
@@ -68,7 +68,7 @@ def prepare(path: Path, options: PackOptions) -> Prepared:
     check_operators(model)
     if allowed:
         check_asked_for(model)
-    random = len(training_dropouts(model))
+    random, normal = len(training_dropouts(model)), len(training_norms(model))
     model, report = take_batch_statistics(model, allowed)
     reports.append(report)
     model, report = remove_dropout(model, allowed)
@@ -84,7 +84,7 @@ def prepare(path: Path, options: PackOptions) -> Prepared:
     reports.append(report)
     model, report = add_planes(model, interface.taken, interface.drawn, drawn_size)
     reports.append(report)
-    assumptions = (*interface.assumptions, *_assumed(interface, random))
+    assumptions = (*interface.assumptions, *_assumed(interface, random, normal))
     return Prepared(original, reading, interface, constants, size, model, tuple(reports), assumptions)
 
 
@@ -108,9 +108,14 @@ def _no_picture(value: ValueInfoProto) -> ModelError:
     )
 
 
-def _assumed(interface: Interface, random: int) -> list[str]:
+def _assumed(interface: Interface, random: int, normal: int) -> list[str]:
     """What a person should know who looks at the pictures."""
     said = [f"{random} Dropout in training mode left out: the original draws at random"] if random else []
+    if random and not normal:
+        said.append(
+            "no BatchNormalization is in training mode, Dropout is: PyTorch's newer exporter writes it so; "
+            "if each picture's statistics are meant, export with dynamo=False"
+        )
     if interface.taken.kind == TensorProto.UINT8:
         said.append("bytes that it takes are 0 to 255, red first")
     if interface.drawn.kind == TensorProto.UINT8:

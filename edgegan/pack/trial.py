@@ -1,5 +1,6 @@
 """Can the original draw pictures of this size, and how large are its drawings?"""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -107,7 +108,8 @@ def _cannot(error: ModelError, model: ModelProto, interface: Interface, size: Si
         )
     other = _size_that_fits(model, interface, size)
     mend = f"--size {_text(other)} fits its layers" if other else "export the model for this size"
-    return ModelError(f"{asked}: {error.message.removeprefix('ONNX Runtime cannot run the model: ')}", mend)
+    why = re.sub("^ONNX Runtime cannot (load|run) the model: ", "", error.message)
+    return ModelError(f"{asked}: {why}", mend)
 
 
 def _holder(

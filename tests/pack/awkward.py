@@ -196,6 +196,9 @@ def _cases() -> list[Case]:
         e("Dropout in training mode alone", x.unet, norms=1, normal=True)(
             refused="Dropout 'drop_.*draws something else each time"
         ),
+        e("the same with `--batch-statistics`", x.unet, norms=1, normal=True)(
+            **{**still, "truth": lambda: x.unet(norms=1, normal=True, still=True)}
+        ),
         e("the U-Net in evaluation mode", x.unet, norms=1, training=False)(**small),
         e("the same with `--batch-statistics`", x.unet, norms=1, training=False)(
             options=STATISTICS, refused="no BatchNormalization and no Dropout in training mode.*leave"
@@ -254,6 +257,7 @@ def _cases() -> list[Case]:
         e("a weight that is infinite", x.spoilt, np.inf)(refused="'encoder.weight' holds an infinite number"),
         e("float16 throughout", x.plain, kind=HALF)(),
         e("float16 weights, float32 pictures", x.half_inside)(),
+        e("the same with its nodes out of order", x.unsorted)(truth=lambda: x.half_inside()),
         e("float16 with normalisation in float32", x.half_inside, mixed=True)(),
         e("float16, many layers", x.deep_half)(truth=lambda: x.deep_half(FLOAT)),
         e("double throughout", x.plain, kind=onnx.TensorProto.DOUBLE)(truth=x.plain),

@@ -139,6 +139,15 @@ def computed_sizes(shape: list[Any] | None = None) -> ModelProto:
     return net.model(shape or DYNAMIC, ["n", 3, "oh", "ow"])
 
 
+def unsorted() -> ModelProto:
+    """Nodes behind those that read their results, as a popular converter to float16 leaves its Casts."""
+    model = half_inside()
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in reversed(model.graph.node)]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
+
+
 def gathered_shape() -> ModelProto:
     """Shape, Gather, Unsqueeze, Concat, Reshape: `view(b, c, -1)` of a dynamic batch, and back."""
     net = Net(13)

@@ -106,3 +106,10 @@ def test_weights_from_a_pipe_or_outside_of_the_folder_are_refused(tmp_path, make
     os.mkfifo(weights)
     with pytest.raises(ModelError, match=r"'weights.bin' is no file"):
         load_model(path)
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path, make):
+    path = tmp_path / "small.onnx"
+    path.write_bytes(make().SerializeToString().replace(b"conv_1", b"conv\xff1"))
+    with pytest.raises(ModelError, match=r"the name b'conv\\xff1' is not UTF-8"):
+        load_model(path)

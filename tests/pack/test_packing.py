@@ -209,3 +209,11 @@ def test_a_range_for_bytes_is_refused(tmp_path):
     options = PackOptions(input_range=(-1, 1))
     error = _refused(tmp_path, tmp_path / "bytes.onnx", tmp_path / "b", options, UserError)
     assert str(error) == "the input 'x' has bytes, which are 0 to 255: leave --input-range out"
+
+
+def test_dropout_alone_in_training_mode_is_told_to_be_suspicious(tmp_path):
+    """An exporter that loses the mode of BatchNormalization keeps that of Dropout."""
+    onnx.save(exports.unet(norms=1, normal=True), tmp_path / "unet.onnx")
+    options = PackOptions(batch_statistics=True)
+    described = pack_model(tmp_path / "unet.onnx", tmp_path / "b", options)
+    assert any("no BatchNormalization is in training mode" in text for text in described["assumptions"])

@@ -14,6 +14,7 @@ from edgegan.pack.dropout import remove_dropout
 from edgegan.pack.graph import dims_of, nodes_in, tensor_names
 from edgegan.pack.group_norm import replace_old_group_norm
 from edgegan.pack.names import name_nodes
+from edgegan.pack.order import sort_nodes
 from edgegan.pack.outputs import keep_output
 from edgegan.pack.planes import add_planes
 from edgegan.pack.weights import dequantise_weights
@@ -46,6 +47,8 @@ def _planes(model):
         (floats_for_bytes, exports.of_bytes(exports.LAST), "takes floats for bytes and draws floats for bytes"),
         (floats_for_bytes, exports.plain(), "no bytes"),
         (name_nodes, exports.named("nameless"), "named 9 nodes"),
+        (sort_nodes, exports.unsorted(), "sorted the nodes"),
+        (sort_nodes, exports.plain(), "in order already"),
         (name_nodes, exports.plain(), "named 0 nodes"),
         (replace_old_group_norm, exports.group_norm("operator 18"), "replaced 1 GroupNormalization"),
         (replace_old_group_norm, exports.group_norm("operator 21"), "no GroupNormalization of opset 18"),
@@ -59,7 +62,9 @@ def test_a_pass_says_what_it_did_and_leaves_its_argument(run, model, did):
     changed, report = run(model)
     assert model.SerializeToString(deterministic=True) == before
     assert re.search(did, report.did), report
-    assert report.changed is not did.startswith(("no ", "one ", "float32 already", "named 0", "RGB planes"))
+    assert report.changed is not did.startswith(
+        ("no ", "one ", "float32 already", "named 0", "RGB planes", "in order")
+    )
     onnx.checker.check_model(changed)
 
 
@@ -128,3 +133,12 @@ def test_per_channel_gains_in_opset_18_are_refused():
     net.finish(net.conv(a, 8, 3))
     with pytest.raises(ModelError, match=r"'gn' has 8 gains for 2 groups.*opset_version=21"):
         replace_old_group_norm(net.model(exports.PLANES))
+
+
+def test_a_circle_is_refused():
+    net = exports.Net()
+    net.add("Add", "x", "b", outputs=["a"], name="first")
+    net.add("Tanh", "a", outputs=["b"])
+    net.finish("b")
+    with pytest.raises(ModelError, match="Add 'first' needs its own result: the graph has a circle"):
+        sort_nodes(net.model(exports.PLANES))

@@ -49,7 +49,8 @@ def unet(
         statistics = [
             net.hold(np.full(channels, v), name=f"{n}_{len(net.held)}") for n, v in (("m", 0.1), ("v", 2.0))
         ]
-        mode = {"training_mode": int(training and not normal)} if opset >= 14 else {}
+        mode: dict[str, Any] = {"training_mode": int(training and not normal)} if opset >= 14 else {}
+        mode["epsilon"] = 0.05
         gain, bias = net.gain_and_bias(channels)
         return net.add(
             "BatchNormalization",

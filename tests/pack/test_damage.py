@@ -22,11 +22,16 @@ def test_a_damaged_model_is_refused_or_prepared(seed, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(_damaged(bytearray(chance.choice(_FILES)), chance))
     options = PackOptions(batch_statistics=chance.random() < 0.3, size=chance.choice((None, (24, 40))))
+    said = _said(path, options)
+    assert said is None or (said and "\n" not in said)
+
+
+def _said(path, options):
     try:
         prepare(path, options)
     except UserError as error:
-        assert "\n" not in str(error)
-        assert error.message
+        return str(error)
+    return None
 
 
 def _damaged(data: bytearray, chance: random.Random) -> bytes:

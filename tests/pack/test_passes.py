@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -17,6 +18,7 @@ from edgegan.pack.names import name_nodes
 from edgegan.pack.order import sort_nodes
 from edgegan.pack.outputs import keep_output
 from edgegan.pack.planes import add_planes
+from edgegan.pack.reading import session
 from edgegan.pack.weights import dequantise_weights
 from edgegan.pack.widen import widen
 from tests.pack import exports
@@ -142,3 +144,12 @@ def test_a_circle_is_refused():
     net.finish("b")
     with pytest.raises(ModelError, match="Add 'first' needs its own result: the graph has a circle"):
         sort_nodes(net.model(exports.PLANES))
+
+
+def test_bytes_that_are_drawn_are_cut_off_and_not_rounded():
+    model = exports.of_bytes(exports.PLANES)
+    pixels = np.random.default_rng(0).integers(0, 256, exports.PLANES, np.uint8)
+    drawn = session(model.SerializeToString(), "bytes").run(None, {"x": pixels})[0]
+    changed, _ = floats_for_bytes(model)
+    floats = session(changed.SerializeToString(), "floats").run(None, {"x": pixels.astype(np.float32)})[0]
+    np.testing.assert_array_equal(floats, drawn)

@@ -171,7 +171,7 @@ _WHERE = (
 
 def _reason(error: Exception) -> str:
     """ONNX Runtime's text on one line: the node, and what it says about it."""
-    text = str(error).strip()
+    text = re.sub(r"Load model from .*? failed: ?", "", str(error).strip())
     for pattern in _WHERE:
         if found := pattern.search(text):
             why = _short(_PLACE.sub("", found["why"]))

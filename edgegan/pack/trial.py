@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from edgegan.errors import ModelError
 from edgegan.pack.check import Interface
@@ -17,6 +17,7 @@ __all__ = ["check_extent", "drawn_shape"]
 
 Size = tuple[int, int]
 _MOST_BYTES = 2**31 - 1
+_WITHOUT_OPERATORS = (TensorProto.BFLOAT16, TensorProto.DOUBLE)  # ONNX Runtime's CPU lacks Conv for them
 _HOLDERS = ("Reshape", "Resize", "Upsample", "Expand", "Slice", "Tile", "ConstantOfShape", "Pad")
 
 
@@ -34,7 +35,9 @@ def drawn_shape(
     try:
         drawn = _drawn(reading, interface, size, constants)
     except ModelError as error:
-        raise _cannot(error, model, interface, size) from error
+        if interface.taken.kind not in _WITHOUT_OPERATORS or None in derived:
+            raise _cannot(error, model, interface, size) from error
+        drawn = derived
     own = (interface.size[0] or size[0], interface.size[1] or size[1])
     if own != size:
         _check_scaled(drawn, model, interface, own, size)

@@ -261,6 +261,10 @@ def _cases() -> list[Case]:
         e("float16 with normalisation in float32", x.half_inside, mixed=True)(),
         e("float16, many layers", x.deep_half)(truth=lambda: x.deep_half(FLOAT)),
         e("double throughout", x.plain, kind=onnx.TensorProto.DOUBLE)(truth=x.plain),
+        e("double, dynamic, `--size 40x56`", x.plain, 17, DYNAMIC, onnx.TensorProto.DOUBLE)(
+            options={"size": (40, 56)}, size=(40, 56), truth=lambda: x.plain(shape=DYNAMIC)
+        ),
+        e("bfloat16 throughout", x.plain, kind=onnx.TensorProto.BFLOAT16)(truth=x.rounded_to_bfloat16),
         e("quantised, Q/DQ", x.quantised, "QDQ")(refused="QuantizeLinear 'quantise_input'.*float model"),
         e("quantised, QLinearConv", x.quantised, "QLinearConv")(refused="the model is quantised"),
         e("quantised, ConvInteger", x.quantised, "ConvInteger")(refused="the model is quantised"),

@@ -302,6 +302,17 @@ def few_bit_weights() -> ModelProto:
 # -- Precisions
 
 
+def rounded_to_bfloat16() -> ModelProto:
+    """The plain generator in float32, with weights that bfloat16 has too."""
+    model = plain()
+    for narrow, tensor in zip(
+        plain(kind=TensorProto.BFLOAT16).graph.initializer, model.graph.initializer, strict=True
+    ):
+        array = numpy_helper.to_array(narrow).astype(np.float32)
+        tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    return model
+
+
 def half_inside(mixed: bool = False) -> ModelProto:
     """float16 weights between Casts; mixed: the normalisation in float32."""
     net = Net(17, HALF)

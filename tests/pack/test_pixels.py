@@ -117,3 +117,11 @@ def test_the_output_may_be_larger_than_the_input(photo):
     drawn = Packed(packed).draw(photo)
     assert drawn.shape == (32, 48, 3)
     np.testing.assert_array_equal(drawn[::2, ::2], photo)
+
+
+def test_names_of_nodes_may_be_any_too(photo):
+    nodes = [helper.make_node("Identity", ["x"], ["y"], name="pixels/before/Cast")]
+    model, _ = _around(nodes, ValueRanges(BYTES, BYTES))
+    names = [node.name for node in model.graph.node]
+    assert len(set(names)) == len(names)
+    np.testing.assert_array_equal(Packed(model).draw(photo), photo)

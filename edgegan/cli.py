@@ -464,7 +464,9 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--generator", metavar="URI", help="a driver instead of a bundle, e.g. passthrough://"
     )
-    parser.add_argument("--camera", metavar="URI", help="e.g. file://clip.mp4, pattern://?rate=30")
+    parser.add_argument(
+        "--camera", metavar="URI", help="e.g. v4l2:///dev/video0, file://clip.mp4, pattern://?rate=30"
+    )
     parser.add_argument(
         "--display",
         action="append",

@@ -280,7 +280,12 @@ class Daemon:
             log.error("worker: %s", self._worker_failure)
 
     def _is_final(self, error: EdgeganError) -> bool:
-        """True for what another worker would meet again: a user's mistake, a damaged file."""
+        """True for what another worker would meet again: a user's mistake, a damaged file.
+
+        Before the first picture, also a camera that is not there: whoever starts a run wants to know.
+        """
+        if isinstance(error, CameraError) and not self._statistics.frames:
+            return True
         if isinstance(error, CameraError) or not self._statistics.frames:
             return error.exit_code == 2 or Uri.parse(self._plan.task.camera).scheme == "file"
         return False

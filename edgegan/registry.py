@@ -43,6 +43,7 @@ Size = NewType("Size", tuple[int, int])
 CAMERAS: Mapping[str, str] = {
     "file": "edgegan.camera.file:FileCamera",
     "pattern": "edgegan.camera.pattern:PatternCamera",
+    "v4l2": "edgegan.camera.v4l2.driver:V4l2Camera",
 }
 GENERATORS: Mapping[str, str] = {
     "onnxruntime": "edgegan.generator.onnxruntime:OnnxRuntimeGenerator",
@@ -168,10 +169,10 @@ def _load(kind: str, drivers: Mapping[str, str], scheme: str) -> Callable[..., A
 
 
 def _convert(what: str, text: str, kind: Any) -> Any:
-    """Text to the annotated type: bool, int, float, str, Size, Literal, or one of these | None."""
+    """Text to the annotated type: bool, int, float, str, Size, Literal, one of these | None, or Literal | number."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (Union, UnionType):
-        return _convert(what, text, next(a for a in arguments if a is not NoneType))
+        return _convert_to_one_of(what, text, [a for a in arguments if a is not NoneType])
     if origin is Literal:
         choices = {str(a): a for a in arguments}
         if text not in choices:
@@ -187,6 +188,19 @@ def _convert(what: str, text: str, kind: Any) -> Any:
         return kind(text)
     except ValueError:
         raise ConfigError(f"{what} cannot be '{text}'", f"use a number ({kind.__name__})") from None
+
+
+def _convert_to_one_of(what: str, text: str, kinds: list[Any]) -> Any:
+    """To the first type that the text fits; words come before a number."""
+    *words, last = kinds
+    choices = {str(choice): choice for kind in words for choice in typing.get_args(kind)}
+    if text in choices:
+        return choices[text]
+    try:
+        return _convert(what, text, last)
+    except ConfigError as error:
+        mend = f"use {', '.join(choices)}, or" + error.mend.removeprefix("use") if choices else error.mend
+        raise ConfigError(error.message, mend) from None
 
 
 _BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "": True}

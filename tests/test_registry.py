@@ -33,10 +33,12 @@ class Part:
         loop: bool = False,
         size: Size | None = None,
         pace: Literal["real", "max"] = "real",
+        hold: Literal["auto", "lock"] | float | None = None,
         shared: object = None,
     ) -> None:
         self.path = path
         self.options = {"rate": rate, "count": count, "loop": loop, "size": size, "pace": pace}
+        self.hold = hold
         self.shared = shared
 
 
@@ -68,9 +70,15 @@ def test_options_are_converted_by_annotation() -> None:
     assert part.shared is shared
 
 
+@pytest.mark.parametrize(("text", "value"), [("lock", "lock"), ("auto", "auto"), ("12.5", 12.5)])
+def test_an_option_can_be_a_word_or_a_number(text: str, value: object) -> None:
+    assert open_driver("camera", PARTS, Uri.parse(f"part://?hold={text}")).hold == value
+
+
 @pytest.mark.parametrize(
     ("option", "words"),
     [
+        ("hold=lok", "cannot be 'lok': use auto, lock, or a number"),
         ("raet=3", "has no option 'raet': did you mean 'rate'"),
         ("rate=fast", "option 'rate' of camera driver 'part' cannot be 'fast': use a number"),
         ("count=1.5", "cannot be '1.5': use a number"),

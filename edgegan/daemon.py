@@ -258,8 +258,12 @@ class Daemon:
             self._ended = "the end of the stream"
         elif kind == "failed":
             self._worker_failed(message)
+        elif kind == "camera_waits":
+            self._keeper.waits()
         else:
-            log.info("%s: %s", kind.replace("_", " "), ", ".join(f"{k} {v}" for k, v in message.items()))
+            level = logging.WARNING if kind == "camera_silent" else logging.INFO
+            details = ", ".join(f"{k} {v}" for k, v in message.items())
+            log.log(level, "%s: %s", kind.replace("_", " "), details)
             self._event(kind, **message)
 
     def _drain(self) -> None:

@@ -60,6 +60,11 @@ class WorkerKeeper:
         self._infer_ns = infer_ns
         self._shown = sequence + 1
 
+    def waits(self) -> None:
+        """The worker says that it waits for its camera, so it is not hung."""
+        if self.worker is not None:
+            self.worker.progress_ns = time.monotonic_ns()
+
     def lost(self, why: str) -> None:
         """The worker cannot be used any more: end it, and have the next one start after a pause."""
         worker = self.worker

@@ -5,7 +5,7 @@ lets the generator draw it straight into the shared memory and publishes it. A t
 that can crash or hang in native code happens here; when it does, this process dies and the daemon starts another.
 
 The control socket carries one JSON object a message. In: the `WorkerTask`, later {"do": "stop"}. Out: {"event":
-"camera_opened" | "generator_loaded" | "ended" | "failed", …}.
+"camera_opened" | "generator_loaded" | "camera_waits" | "camera_silent" | "camera_back" | "ended" | "failed", …}.
 """
 
 import dataclasses
@@ -43,6 +43,8 @@ MESSAGE_BYTES = 65536
 LOG_LEVEL = "EDGEGAN_LOG_LEVEL"
 """The environment's variable through which the daemon tells a worker how much to log."""
 _POLL_S = 0.2
+_WAITS_S = 0.5  # between two words that a camera gives nothing
+_SILENT_S = 2.0  # or three of its periods; then it is worth a line in the log
 _MOST_WORDS = 2000  # characters of a message
 
 
@@ -208,7 +210,7 @@ def _capture(task: WorkerTask, sizes: _Promise, mailbox: Mailbox, control: Contr
             if task.skip:
                 camera.skip(task.skip)
             if sizes.wait(control.stopped):
-                _read_frames(camera, Framing(sizes.size, **framing_options), mailbox, control.stopped)
+                _read_frames(camera, Framing(sizes.size, **framing_options), mailbox, control)
     except Exception as error:
         mailbox.fail(error)
 
@@ -218,12 +220,42 @@ def _open_camera(uri: Uri) -> Camera:
     return camera
 
 
-def _read_frames(camera: Camera, framing: Framing, mailbox: Mailbox, stopped: threading.Event) -> None:
-    while not stopped.is_set():
+class _Silence:
+    """Tells the daemon that it is the camera which gives nothing, lest it takes the worker for hung."""
+
+    def __init__(self, control: Control, rate_hertz: float | None) -> None:
+        self._control = control
+        self._silent_s = max(_SILENT_S, 3 / (rate_hertz or 30.0))
+        self._since = self._told = time.monotonic()
+        self._is_long = False
+
+    def lasts(self) -> None:
+        """Another read timed out."""
+        now = time.monotonic()
+        if now - self._told >= _WAITS_S:
+            self._told = now
+            self._control.send("camera_waits")
+        if now - self._since > self._silent_s and not self._is_long:
+            self._is_long = True
+            self._control.send("camera_silent", for_s=round(now - self._since, 1))
+
+    def ends(self) -> None:
+        """A picture came."""
+        now = time.monotonic()
+        if self._is_long:
+            self._control.send("camera_back", after_s=round(now - self._since, 1))
+        self._since, self._is_long = now, False
+
+
+def _read_frames(camera: Camera, framing: Framing, mailbox: Mailbox, control: Control) -> None:
+    silence = _Silence(control, camera.rate_hertz)
+    while not control.stopped.is_set():
         try:
             frame = camera.read(_POLL_S)
         except CameraTimeout:
+            silence.lasts()
             continue
+        silence.ends()
         mailbox.put(Frame(read_only(framing(frame.pixels)), frame.sequence, frame.captured_ns))
 
 

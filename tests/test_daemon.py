@@ -257,6 +257,18 @@ def test_a_strange_signal_is_named(
     assert "killed by signal 40" in caplog.text
 
 
+def test_a_worker_whose_camera_gives_nothing_is_waited_for(tmp_path: Path) -> None:
+    """A picture every 3 s, a patience of 1.2 s."""
+    values = {
+        "worker.frame_timeout_seconds": 1.2,
+        "worker.start_timeout_seconds": 5.0,
+        "trace.file": str(tmp_path / "t"),
+    }
+    summary = run(config(camera="pattern://?rate=0.3333", **values, frames=3))
+    assert summary["frames"] == 3
+    assert "worker_died" not in [event["kind"] for event in read_events(tmp_path / "t")]
+
+
 def test_a_worker_imports_nothing_from_the_working_directory(tmp_path: Path) -> None:
     (tmp_path / "numpy.py").write_text("raise SystemExit('a stranger')")
     (tmp_path / "socket.py").write_text("raise SystemExit('a stranger')")

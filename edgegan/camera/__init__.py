@@ -8,7 +8,8 @@ A driver must
   - give frames from `read(timeout_s)` with `sequence` counting every picture taken, from 0, without gaps of
     its own making unless pictures really were lost, and `captured_ns` on CLOCK_MONOTONIC;
   - raise `CameraTimeout` when nothing came in time (may be called again), `EndOfStream` after the last
-    frame, `CameraError` when it is broken (will be closed);
+    frame, `CameraError` when it is broken (will be closed) or opening it anew might help: time-outs alone are
+    borne for ever, with the last picture on the screen;
   - say in `live` whether time passes without it (True: newest frame wins; False: read on demand, none lost);
   - where `live` is False, move on in `skip(count)` as if that many pictures had been read, at a fraction of the
     cost: so a new worker goes on behind the last picture that was shown;

@@ -465,7 +465,9 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         "--generator", metavar="URI", help="a driver instead of a bundle, e.g. passthrough://"
     )
     parser.add_argument(
-        "--camera", metavar="URI", help="e.g. v4l2:///dev/video0, file://clip.mp4, pattern://?rate=30"
+        "--camera",
+        metavar="URI",
+        help="e.g. v4l2:///dev/video0, rtsp://user:password@host/path, file://clip.mp4, pattern://?rate=30",
     )
     parser.add_argument(
         "--display",

@@ -33,6 +33,7 @@ from edgegan.registry import (
     check_unicode,
     did_you_mean,
     path_from_text,
+    redacted,
 )
 
 __all__ = ["CheckUri", "Config", "Settings", "load_config", "load_yaml_model"]
@@ -374,7 +375,7 @@ _TYPES = {
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = redacted(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -22,7 +22,7 @@ from edgegan.exchange import Published
 from edgegan.frame import FrameTiming
 from edgegan.keeper import WorkerKeeper
 from edgegan.plan import Plan, plan_from_config
-from edgegan.registry import DISPLAYS, Uri, open_driver
+from edgegan.registry import DISPLAYS, Uri, open_driver, redacted
 from edgegan.signals import Signals
 from edgegan.telemetry.statistics import FrameStatistics
 from edgegan.telemetry.trace import TraceWriter, run_summary
@@ -320,10 +320,13 @@ class Daemon:
     def _new_trace(self) -> TraceWriter | None:
         if not self._config.trace.file:
             return None
+        camera = redacted(self._plan.task.camera)
         description = {
             "edgegan_version": __version__,
-            "config": self._config.model_dump_json(),
-            "camera": self._plan.task.camera,
+            "config": self._config.model_copy(
+                update={"camera": redacted(self._config.camera)}
+            ).model_dump_json(),
+            "camera": camera,
             "bundle": self._plan.task.bundle,
             "generator": self._plan.task.generator,
             "host": describe_host(),

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from edgegan.config import Config
 from edgegan.engine.store import bundle_of
 from edgegan.errors import ConfigError
-from edgegan.registry import GENERATORS, Uri, options_of
+from edgegan.registry import GENERATORS, Uri, options_of, redacted
 from edgegan.resources import resource, shipped_bundle
 from edgegan.worker import WorkerTask
 
@@ -38,7 +38,9 @@ def plan_from_config(config: Config) -> Plan:
     bundle = "" if config.generator else str(config.bundle or shipped_bundle())
     for uri in (camera, config.generator, *config.displays):
         if len(uri) > _LONGEST_URI:
-            raise ConfigError(f"'{uri[:60]}…' is {len(uri)} characters long", f"use at most {_LONGEST_URI}")
+            raise ConfigError(
+                f"'{redacted(uri)[:60]}…' is {len(uri)} characters long", f"use at most {_LONGEST_URI}"
+            )
     _refuse_one_file_for_two(config, camera, bundle)
     task = WorkerTask(
         camera, config.generator, bundle, config.runtime, config.precision, config.threads, config.store

@@ -43,6 +43,7 @@ Size = NewType("Size", tuple[int, int])
 CAMERAS: Mapping[str, str] = {
     "file": "edgegan.camera.file:FileCamera",
     "pattern": "edgegan.camera.pattern:PatternCamera",
+    "rtsp": "edgegan.camera.rtsp:RtspCamera",
     "v4l2": "edgegan.camera.v4l2.driver:V4l2Camera",
 }
 GENERATORS: Mapping[str, str] = {
@@ -55,6 +56,8 @@ DISPLAYS: Mapping[str, str] = {
     "null": "edgegan.display.null:NullDisplay",
     "window": "edgegan.display.window:WindowDisplay",
 }
+_OURS_IN_URLS = {"rtsp": ("transport", "crop", "rotate", "mirror")}
+"""Behind the address of a server everything else is the server's own, and goes there as it was written."""
 _NEED_NO_MODEL = ("passthrough",)
 _RENAME = "rename the file"
 _EXTRA_OF_MODULE = {"sdl2": "window", "onnxruntime": "", "openvino": "openvino", "av": "", "cv2": ""}
@@ -62,7 +65,10 @@ _EXTRA_OF_MODULE = {"sdl2": "window", "onnxruntime": "", "openvino": "openvino",
 
 @dataclass(frozen=True)
 class Uri:
-    """A parsed URI; `options` holds the text of each option."""
+    """A parsed URI; `options` holds the text of each option.
+
+    path: without its `%20`s. That of a server's URL (`rtsp`) is what was written, with the server's own options.
+    """
 
     scheme: str
     path: str
@@ -74,8 +80,11 @@ class Uri:
         scheme, separator, rest = text.partition("://")
         if not separator or not scheme:
             raise ConfigError(
-                f"'{text}' is no URI", "write it as scheme://path?option=value, e.g. file://clip.mp4"
+                f"'{redacted(text)}' is no URI",
+                "write it as scheme://path?option=value, e.g. file://clip.mp4",
             )
+        if scheme in _OURS_IN_URLS:
+            return cls(scheme, *_split_url(rest, _OURS_IN_URLS[scheme]))
         path, _, query = rest.partition("?")
         pairs = parse_qsl(query, keep_blank_values=True)
         if twice := [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]:
@@ -90,6 +99,15 @@ class Uri:
         return Uri(self.scheme, self.path, {k: v for k, v in self.options.items() if k not in names})
 
 
+def _split_url(rest: str, ours: tuple[str, ...]) -> tuple[str, dict[str, str]]:
+    """A server's URL behind its scheme, less our options; and our options."""
+    path, _, query = rest.partition("?")
+    pairs = query.split("&") if query else []
+    mine = [pair for pair in pairs if pair.partition("=")[0] in ours]
+    theirs = "&".join(pair for pair in pairs if pair not in mine)
+    return path + (f"?{theirs}" if theirs else ""), dict(parse_qsl("&".join(mine), keep_blank_values=True))
+
+
 def did_you_mean(word: str, words: "list[str] | Mapping[str, Any]") -> str:
     """The mend for a misspelt word: the nearest one, else all there are."""
     near = difflib.get_close_matches(word, list(words), n=1)
@@ -97,9 +115,16 @@ def did_you_mean(word: str, words: "list[str] | Mapping[str, Any]") -> str:
 
 
 def redacted(text: str) -> str:
-    """A URI as it may be shown and stored: `rtsp://user:***@host/`, and the same for options that are secrets."""
-    text = re.sub(r"(?<=://)([^/?#@:]*):[^/?#]*@", r"\1:***@", text)
-    return re.sub(r"(?i)([?&][^=&]*(?:password|passwd|pwd|secret|token|key)[^=&]*=)[^&]*", r"\1***", text)
+    """A text as it may be shown and stored: `rtsp://user:***@host/`, and the same for options that are secrets."""
+    text = re.sub(
+        r"(?i)\b(rtsps?:/*[^\s\"'<>/?#@:]*):[^\s\"'<>]*@", r"\1:***@", text
+    )  # also with a plain / in it
+    text = re.sub(r"(?<=://)([^\s/?#@:]*):[^\s/?#@]*@", r"\1:***@", text)
+    return re.sub(
+        r"(?i)([?&_/][^=&\s]*(?:pass|pwd|secret|token|key)[^=&\s]*=)[^&\s\"']*",
+        r"\1***",
+        text,
+    )
 
 
 def open_driver(kind: str, drivers: Mapping[str, str], uri: Uri, **extra: Any) -> Any:

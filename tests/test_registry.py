@@ -51,6 +51,12 @@ def test_uri_with_path_and_options() -> None:
     assert uri.without("loop", "mirror") == Uri("file", "/tmp/a b.mp4", {"size": "640x480"})
 
 
+def test_a_servers_address_stays_as_it_was_written_but_for_our_options() -> None:
+    uri = Uri.parse("rtsp://me:a%40b@h:554/c%20d?channel=1&crop=contain&pace=max&x")
+    assert uri == Uri("rtsp", "me:a%40b@h:554/c%20d?channel=1&pace=max&x", {"crop": "contain"})
+    assert uri.without("crop") == Uri("rtsp", "me:a%40b@h:554/c%20d?channel=1&pace=max&x")
+
+
 @pytest.mark.parametrize("text", ["", "clip.mp4", "/dev/video0", "://x", "file:clip.mp4"])
 def test_what_is_no_uri(text: str) -> None:
     with pytest.raises(ConfigError, match="is no URI: write it as scheme://path"):
@@ -172,6 +178,11 @@ def test_every_generator_needs_a_bundle_or_says_that_it_does_not() -> None:
         ("rtsp://user@host:554/a@b", "rtsp://user@host:554/a@b"),
         ("file:///srv/clip.mp4?loop=1", "file:///srv/clip.mp4?loop=1"),
         ("file://a:b@c.mp4", "file://a:***@c.mp4"),
+        ("RTSPS://me:p@w/@h:1/x?y=1", "RTSPS://me:***@h:1/x?y=1"),
+        ("rtsp:/me:pw@h/x", "rtsp:/me:***@h/x"),
+        ("rtsp://h/user=admin_password=p_w_channel=1.sdp", "rtsp://h/user=admin_password=***"),
+        ('{"camera":"rtsp://me:pw@h/x","other":"a@b"}', '{"camera":"rtsp://me:***@h/x","other":"a@b"}'),
+        ("two: rtsp://a:b@h/x and rtsp://c:d@h/y", "two: rtsp://a:***@h/x and rtsp://c:***@h/y"),
     ],
 )
 def test_passwords_are_not_shown(text: str, shown: str) -> None:

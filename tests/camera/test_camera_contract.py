@@ -1,7 +1,7 @@
-"""What every camera driver must do (`edgegan/camera/__init__.py`); `v4l2` on a scripted device."""
+"""What every camera driver must do (`edgegan/camera/__init__.py`); `v4l2` on a scripted device, `rtsp` on loopback."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +12,7 @@ import pytest
 from edgegan.camera import Camera
 from edgegan.errors import CameraTimeout
 from edgegan.registry import CAMERAS, Uri, open_driver
+from tests.camera.rtsp_lent import Server
 from tests.camera.v4l2_scripted import ScriptedSystem, any_rate
 
 Opener = Callable[[str], Camera]
@@ -44,20 +45,36 @@ def live(request: pytest.FixtureRequest, clip: Path, photos: Path) -> Opener:
     return open_camera
 
 
+@pytest.fixture
+def network() -> Iterator[Opener]:
+    """Opens a network camera; its rate is the server's."""
+    server = Server()
+    yield lambda options: open_driver("camera", CAMERAS, Uri.parse(f"rtsp://{server.url()}"))
+    server.kill()
+
+
 def test_frames_of_a_live_camera_are_what_the_contract_says(live: Opener) -> None:
     _check_frames(live, "rate=100", live=True)
+
+
+def test_frames_of_a_network_camera_are_what_the_contract_says(network: Opener) -> None:
+    _check_frames(network, "", live=True, rate_hertz=25)
+
+
+def test_closing_a_network_camera_twice_is_harmless(network: Opener) -> None:
+    test_closing_twice_is_harmless(network)
 
 
 def test_frames_read_on_demand_are_what_the_contract_says(opened: Opener) -> None:
     _check_frames(opened, "pace=max&rate=100", live=False)
 
 
-def _check_frames(opener: Opener, options: str, *, live: bool) -> None:
+def _check_frames(opener: Opener, options: str, *, live: bool, rate_hertz: float = 100) -> None:
     before_ns = time.monotonic_ns()
     with closing(opener(options)) as camera:
         assert isinstance(camera, Camera)
         assert camera.live is live
-        assert camera.rate_hertz == 100
+        assert camera.rate_hertz == rate_hertz
         assert camera.description
         frames = [camera.read(1.0) for _ in range(5)]
     for frame in frames:

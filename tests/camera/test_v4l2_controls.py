@@ -74,7 +74,16 @@ def test_automatic_gain_is_held_too() -> None:
     script.controls[kernel.AUTOGAIN] = ControlOffer("Gain, Automatic", 0, 1, 1)
     device = ScriptedDevice(script)
     prepared(device, exposure="lock").lock(Wishes(exposure="lock"))
-    assert device.written == [(AUTO, 3), (kernel.AUTOGAIN, 1), (AUTO, 1), (kernel.AUTOGAIN, 0), (HELD, 250)]
+    gain = kernel.AUTOGAIN
+    assert device.written == [(gain, 1), (AUTO, 3), (gain, 0), (AUTO, 1), (HELD, 250)]
+
+
+def test_automatic_gain_alone_is_held(caplog: pytest.LogCaptureFixture) -> None:
+    """So it is with vivid, and with sensors whose exposure is no control of the node."""
+    device = ScriptedDevice(vivid())
+    assert prepared(device, exposure="lock").lock(Wishes(exposure="lock")) == "exposure"
+    assert device.written == [(kernel.AUTOGAIN, 1), (kernel.AUTOGAIN, 0)]
+    assert not caplog.records
 
 
 def test_a_camera_that_does_not_tell_its_exposure_holds_it_all_the_same() -> None:
@@ -89,7 +98,8 @@ def test_a_control_that_is_missing_is_a_warning_that_names_those_there(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     controls = prepared(ScriptedDevice(grabber()), exposure="lock", white_balance=5000, flicker=50)
-    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 4
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 3
+    assert caplog.text.count("Brightness") == 1
     assert "flicker: this camera has no such control; it has 'Brightness'" in caplog.text
     assert "exposure: this camera has no such control" in caplog.text
     assert "white_balance: this camera has no such control" in caplog.text
@@ -123,4 +133,4 @@ def test_controls_that_cannot_be_set_are_not_offered() -> None:
         "Disabled", 0, 2, 0, flags=kernel.CONTROL_DISABLED
     )
     script.controls[kernel.AUTO_WHITE_BALANCE] = ControlOffer("Read", 0, 1, 0, flags=kernel.CONTROL_READ_ONLY)
-    assert set(Controls(ScriptedDevice(script)).names) == {kernel.AUTOGAIN}
+    assert set(Controls(ScriptedDevice(script)).names) == {kernel.AUTOGAIN, 0x980913}

@@ -27,7 +27,10 @@ CHOICES = {
     "Pi, stepwise": (pi_camera, Wish((481, 641), 30), Mode("YUYV", 642, 482, 30)),
     "Pi, too large": (pi_camera, Wish((3000, 4000), 200), Mode("YUYV", 2592, 1944, 90)),
     "Pi, too small": (pi_camera, Wish((8, 8), 0.5), Mode("YUYV", 32, 32, 1)),
-    "vivid": (vivid, Wish((480, 640), 59.94), Mode("YUYV", 640, 480, 60)),
+    "vivid": (vivid, Wish((180, 320), 59.94), Mode("YUYV", 320, 180, 60)),
+    "vivid, all it can": (vivid, Wish((480, 640), 30), Mode("YUYV", 640, 480, 25)),
+    "vivid, a size between": (vivid, Wish((700, 1000), 60), Mode("YUYV", 1280, 720, 12.5)),
+    "vivid, 20": (vivid, Wish((180, 320), 20), Mode("YUYV", 320, 180, 15)),
 }
 
 

@@ -58,6 +58,7 @@ class Controls:
     def __init__(self, device: Device) -> None:
         self._device = device
         self._ranges = {one.id: one for one in _controls(device)}
+        self._missed: set[str] = set()
         self.names = {i: one.name.decode("utf-8", "replace") for i, one in self._ranges.items()}
 
     def prepare(self, wishes: Wishes) -> None:
@@ -76,7 +77,7 @@ class Controls:
     def lock(self, wishes: Wishes) -> str:
         """Hold what the automatic has found; says what that is."""
         held = []
-        if wishes.exposure == "lock" and kernel.EXPOSURE_AUTO in self._ranges:
+        if wishes.exposure == "lock" and self._ranges.keys() & {kernel.EXPOSURE_AUTO, kernel.AUTOGAIN}:
             now = self._get(kernel.EXPOSURE_ABSOLUTE)
             self._hold_exposure(now)
             held.append("exposure" + (f" at {now / 10:g} ms" if now is not None else ""))
@@ -88,16 +89,18 @@ class Controls:
 
     def _automatic_exposure(self) -> None:
         known = self._menu(kernel.EXPOSURE_AUTO)
-        automatic = _APERTURE_PRIORITY if _APERTURE_PRIORITY in known else _AUTO
-        self._set("exposure", kernel.EXPOSURE_AUTO, automatic)
+        self._switch_exposure(_APERTURE_PRIORITY if _APERTURE_PRIORITY in known else _AUTO, gain=1)
+
+    def _switch_exposure(self, mode: int, *, gain: int) -> None:
+        """The automatic of exposure, and that of gain where it is one of its own, or the only one."""
         if kernel.AUTOGAIN in self._ranges:
-            self._set("exposure", kernel.AUTOGAIN, 1)
+            self._set("exposure", kernel.AUTOGAIN, gain)
+        if kernel.EXPOSURE_AUTO in self._ranges or kernel.AUTOGAIN not in self._ranges:
+            self._set("exposure", kernel.EXPOSURE_AUTO, mode)
 
     def _hold_exposure(self, tenths_ms: int | None) -> None:
         """tenths_ms: None where the camera does not tell its exposure; then it holds what it has."""
-        self._set("exposure", kernel.EXPOSURE_AUTO, _MANUAL)
-        if kernel.AUTOGAIN in self._ranges:
-            self._set("exposure", kernel.AUTOGAIN, 0)
+        self._switch_exposure(_MANUAL, gain=0)
         if tenths_ms is not None:
             self._set("exposure", kernel.EXPOSURE_ABSOLUTE, tenths_ms, lambda value: f"{value / 10:g} ms")
 
@@ -110,7 +113,11 @@ class Controls:
         """Set a control, within what it allows. What does not work is told in a warning."""
         known = self._ranges.get(control)
         if known is None:
-            log.warning("%s: this camera has no such control; it has %s", option, self._all())
+            if option not in self._missed:
+                log.warning(
+                    "%s: this camera has no such control%s", option, "" if self._missed else self._all()
+                )
+            self._missed.add(option)
             return
         kept = min(max(value, known.minimum), known.maximum)
         if kept != value:
@@ -149,7 +156,7 @@ class Controls:
         return found
 
     def _all(self) -> str:
-        return ", ".join(f"'{name}'" for name in self.names.values()) or "none at all"
+        return "; it has " + (", ".join(f"'{name}'" for name in self.names.values()) or "none at all")
 
 
 def _controls(device: Device) -> list[kernel.QueryControl]:

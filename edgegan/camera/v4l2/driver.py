@@ -238,6 +238,8 @@ class _Stream:
 
     def close(self) -> None:
         """Stop. May be called twice."""
+        if not self._maps:
+            return
         with suppress(OSError):  # unplugged
             self._device.ioctl(kernel.STREAMOFF, ctypes.c_int32(kernel.CAPTURE))
         while self._maps:

@@ -21,6 +21,7 @@ __all__ = ["FORMATS", "Mode", "Wish", "agree", "choose", "offers", "other_format
 FORMATS = {"YUYV": "yuyv", "MJPG": "mjpg", "JPEG": "mjpg"}
 """What can be decoded: V4L2's four letters and the option's word, the cheapest first."""
 
+_SHOWN = 12  # formats in a message; vivid has 80
 _MOST = 1000  # of a list; a driver that never ends it would hang us
 _SAME_RATE = 1.01  # 29.97 is 30
 _S = TypeVar("_S", bound=Any)
@@ -101,7 +102,9 @@ def formats_of(device: Device) -> list[str]:
 
 def other_formats(device: Device) -> str:
     """The camera's formats, for a message."""
-    return ", ".join(formats_of(device)) or "none"
+    formats = formats_of(device)
+    more = f" and {len(formats) - _SHOWN} more" if len(formats) > _SHOWN else ""
+    return ", ".join(formats[:_SHOWN]) + more or "none"
 
 
 def offers(device: Device, wish: Wish) -> list[Mode]:

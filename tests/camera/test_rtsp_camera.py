@@ -133,7 +133,7 @@ def test_a_server_that_stalls_dies_and_returns(
         with pytest.raises(CameraTimeout):
             camera.read(0.1)
         server.start()
-        assert read_within(camera, 10) == before + 1
+        assert before < read_within(camera, 10) <= before + 100
         camera.read(1.0)
     told = [record.message for record in caplog.records]
     assert len([words for words in told if "stopped" in words]) == 2

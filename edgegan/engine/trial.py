@@ -113,6 +113,12 @@ class Trial:
     ) -> None:
         self._close()
 
+    @property
+    def pid(self) -> int:
+        """Of the candidate's process."""
+        assert self._process is not None
+        return self._process.pid
+
     def load(self) -> dict[str, Any]:
         """Load the model; returns `load_s` and the driver's `description`."""
         return self._ask(self._timeout_s, do="load", **self._task)

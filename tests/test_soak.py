@@ -2,7 +2,10 @@
 
 import importlib.util
 import os
+import re
+import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -43,6 +46,39 @@ registry.CAMERAS["leaky"] = "leaky:LeakyCamera"
 """
 
 
+STILL = """
+import sys, time
+
+from edgegan.camera.pattern import PatternCamera
+
+
+class StillCamera(PatternCamera):
+    frames, still_at = 0, 240
+
+    def read(self, timeout_s):
+        self.frames += 1
+        if self.frames == self.still_at:
+            time.sleep(6)
+        return super().read(timeout_s)
+
+
+class ChattyCamera(PatternCamera):
+    def read(self, timeout_s):
+        print("a driver that tells a story of each frame, " * 50, file=sys.stderr, flush=True)
+        return super().read(timeout_s)
+
+
+class LateCamera(StillCamera):
+    still_at = 1
+"""
+REGISTERED_STILL = """
+from edgegan import registry
+
+for name in ("Still", "Chatty", "Late"):
+    registry.CAMERAS[name.lower()] = f"still:{name}Camera"
+"""
+
+
 @pytest.fixture(scope="module")
 def soak() -> ModuleType:
     """The program as a module."""
@@ -65,7 +101,7 @@ def watched(soak: ModuleType, folder: Path, *options: str) -> dict[str, Any]:
 def test_nothing_grows(soak: ModuleType, tmp_path: Path, pace: str) -> None:
     result = watched(soak, tmp_path, *TIMES, "--pace", pace)
     assert result["why"] == []
-    assert result["frames"] > 0
+    assert result["frames"] > result["seconds"]
     names = {finding["name"] for finding in result["findings"]}
     for process in ("daemon", "worker"):
         assert {f"{process} {what}" for what in ("private_mb", "threads", "open: shared memory")} <= names
@@ -88,6 +124,67 @@ def test_a_camera_that_leaks_is_caught(
     assert {f"worker {what}" for what in kept} | {"files of the run"} <= grown
     assert not {name for name in grown if name.startswith("daemon")}
     assert any("the run left tmp/left" in why for why in result["why"])
+
+
+@pytest.fixture
+def strange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for a run that knows the cameras `still`, `chatty` and `late`."""
+    (tmp_path / "still.py").write_text(STILL)
+    (tmp_path / "sitecustomize.py").write_text(REGISTERED_STILL)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
+    (tmp_path / "run").mkdir()
+    return tmp_path / "run"
+
+
+def strange_run(soak: ModuleType, folder: Path, camera: str, *options: str) -> dict[str, Any]:
+    """Twelve seconds of a small picture that nothing is drawn on."""
+    uri = f"{camera}://?size=160x120&rate=60"
+    times = ("--minutes", "0.2", "--every", "0.4", "--memory-mb", "20")
+    return watched(soak, folder, "--camera", uri, "--generator", "passthrough://", *times, *options)
+
+
+def test_a_run_that_stood_still_is_no_proof(soak: ModuleType, strange: Path) -> None:
+    (why,) = strange_run(soak, strange, "still")["why"]
+    assert re.fullmatch(r"no frame was shown for [56]\.\d s, \d+ s after the first", why)
+
+
+def test_a_run_that_writes_a_lot_goes_on(soak: ModuleType, strange: Path) -> None:
+    """Two KB a frame: a pipe that nobody reads would hold 32 of them."""
+    result = strange_run(soak, strange, "chatty")
+    assert result["why"] == []
+    assert result["frames"] > 300
+
+
+def test_the_time_begins_with_the_first_frame(soak: ModuleType, strange: Path) -> None:
+    """It comes six seconds late, when a warm-up from the start would be over."""
+    began = time.monotonic()
+    result = strange_run(soak, strange, "late")
+    assert result["why"] == []
+    assert time.monotonic() - began > 12 + 6
+
+
+def test_a_look_at_what_has_just_ended(soak: ModuleType, tmp_path: Path) -> None:
+    """The run ends after it was asked whether it runs; so may a worker, while it is looked at."""
+    (tmp_path / "tmp").mkdir()
+    with subprocess.Popen(["true"]) as ended:
+        time.sleep(0.5)  # not yet waited for: a zombie
+        with pytest.raises(soak.GONE):
+            soak.look(ended.pid, tmp_path)
+    with pytest.raises(soak.GONE):
+        soak.look(ended.pid, tmp_path)
+
+    class JustEnded:
+        pid, polls = ended.pid, iter([None, None, 0])
+
+        def poll(self) -> int | None:
+            return next(self.polls)
+
+    assert soak.watch(JustEnded(), tmp_path, 5.0, 1.5, None) == {"seconds": []}
+
+
+def test_few_looks_are_no_proof(soak: ModuleType) -> None:
+    assert soak.too_few({"seconds": [1.0] * 7}) == ["only 7 looks after the warm-up: give more --minutes"]
+    assert soak.too_few({"seconds": [1.0] * 8}) == []
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
     python tools/soak.py --minutes 10 --pace full|camera [--camera URI] [--bundle B] [--runtime R] [--json]
 
 Daemon and worker are the real ones, with a trace and a display that scales to 1920 x 1080 and shows nothing
-(`--display` gives another). The kernel is asked every two seconds (`--every`). The warm-up (a fifth of the time, at
-most two minutes) is left out.
+(`--display` gives another). The time begins when the first frame is in the trace. The kernel is asked every two seconds
+(`--every`). The warm-up (a fifth of the time, at most two minutes) is left out.
 
 - Things that are counted (threads, open files by kind, bytes of shared memory, files of the run, names in /dev/shm)
   must not be more in the last quarter than in the second, by the medians.
@@ -12,14 +12,17 @@ most two minutes) is left out.
   samples, times the time watched. It has grown if that is more than `--memory-mb` (default: what was measured as
   harmless, see docs/performance.md) and more than three times the noise around the line.
 - A frame must take no more of the trace than `BYTES_PER_FRAME`.
+- Frames must go on: by the trace, none came later than `--gap` seconds after the one before, or a quarter of the time.
 
-Exit code 0: nothing grew. 1: something did, or the run failed; it says what. Needs psutil and numpy, as edgegan does.
+Exit code 0: nothing grew. 1: something did, or the run failed or stood still; it says what. Needs psutil and numpy, as
+edgegan does.
 """
 
 import argparse
 import json
 import os
 import signal
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -27,10 +30,10 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import psutil
@@ -38,6 +41,7 @@ import psutil
 from edgegan.plan import SHIPPED_CLIP, uri_of_file
 from edgegan.report.text import ProgressBar, table
 from edgegan.resources import resource
+from edgegan.telemetry.trace import open_trace
 
 MB = 2**20
 BYTES_PER_FRAME = 60
@@ -48,6 +52,13 @@ PACES = {"full": "pace=max&loop=1", "camera": "loop=1"}
 MEMORY = ("private_mb", "anonymous_mb")
 TOLD = ("resident_mb", "proportional_mb")
 """Shown, but not judged: pages of files that the kernel keeps or drops as it likes are in there."""
+
+GAP_S = 5.0
+FIRST_FRAME_S = 120.0
+STOP_S = 60.0
+LEAST_LOOKS = 8
+GONE = (psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError)
+"""What the kernel answers about a process or a file that has ended meanwhile."""
 
 Series = dict[str, list[float]]
 
@@ -88,6 +99,9 @@ def parse_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
         parser.add_argument(f"--{option}", help=f"as for edgegan run --{option}")
     parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="between two looks")
     parser.add_argument("--memory-mb", type=float, default=MEMORY_MB, help="how much a process may rise")
+    parser.add_argument(
+        "--gap", type=float, default=GAP_S, metavar="SECONDS", help="longest time without a frame"
+    )
     parser.add_argument("--json", action="store_true")
     return parser.parse_args(given)
 
@@ -100,16 +114,23 @@ def soak(arguments: argparse.Namespace, folder: Path, progress: Any = None) -> d
     seconds = arguments.minutes * 60
     (folder / "tmp").mkdir()
     before = names_in_shm()
-    with running(arguments, folder) as process:
-        series = watch(process, folder, seconds, arguments.every, progress)
-        process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=60)
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:  # a pipe would fill
+        with running(arguments, folder, out, err) as process:
+            failure = wait_for_frame(process, folder / "run.trace", progress)
+            start = time.monotonic()
+            series = watch(process, folder, 0.0 if failure else seconds, arguments.every, progress)
+            end = time.monotonic()
+            failure = failure or stop(process, end - start)
+        output, errors = content(out), content(err)
     summary = json.loads(output) if output.strip() else {}
-    failure = failure_of(process.returncode, summary, errors)
+    failure = failure_of(process.returncode, summary, errors) or failure
     findings = judge(series, arguments.memory_mb)
     leftovers = left_behind(folder, names_in_shm() - before)
     bytes_per_frame = trace_bytes(folder) / max(1, summary.get("frames") or 0)
     why = [failure] if failure else [sentence(f) for f in findings if f.grew] + leftovers
+    if not failure:
+        why += stood_still(folder / "run.trace", start, end, min(arguments.gap, seconds / 4))
+        why += too_few(series)
     if not failure and trace_bytes(folder) > LEAST_TRACE_BYTES + BYTES_PER_FRAME * summary["frames"]:
         why.append(f"the trace takes {bytes_per_frame:.0f} bytes a frame, more than {BYTES_PER_FRAME}")
     return {
@@ -127,7 +148,9 @@ def soak(arguments: argparse.Namespace, folder: Path, progress: Any = None) -> d
 
 
 @contextmanager
-def running(arguments: argparse.Namespace, folder: Path) -> Iterator["subprocess.Popen[str]"]:
+def running(
+    arguments: argparse.Namespace, folder: Path, out: IO[str], err: IO[str]
+) -> Iterator["subprocess.Popen[bytes]"]:
     """`edgegan run`, ended in any case."""
     camera = arguments.camera or uri_of_file(resource(SHIPPED_CLIP), PACES[arguments.pace])
     command = [sys.executable, "-m", "edgegan", "run", "--json", "--camera", camera]
@@ -136,17 +159,71 @@ def running(arguments: argparse.Namespace, folder: Path) -> Iterator["subprocess
         if getattr(arguments, option):
             command += [f"--{option}", getattr(arguments, option)]
     process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TMPDIR": str(folder / "tmp")},
+        command, stdout=out, stderr=err, env={**os.environ, "TMPDIR": str(folder / "tmp")}
     )
     try:
         yield process
     finally:
         process.kill()
         process.wait()
+
+
+def content(file: IO[str]) -> str:
+    """All that was written to it."""
+    file.seek(0)
+    return file.read()
+
+
+def wait_for_frame(process: "subprocess.Popen[bytes]", trace: Path, progress: Any) -> str:
+    """Wait until the trace holds a frame or the run has ended; why not, if it took too long."""
+    end = time.monotonic() + FIRST_FRAME_S
+    while process.poll() is None and not has_frames(trace):
+        if time.monotonic() > end:
+            return f"the run showed no frame within {FIRST_FRAME_S:g} s"
+        if progress:
+            progress("waiting for the first frame", 0.0)
+        time.sleep(0.1)
+    return ""
+
+
+def has_frames(trace: Path) -> bool:
+    """Whether a trace that is being written holds a frame by now."""
+    if not Path(f"{trace}-wal").exists():  # looking in earlier could lock it against its writer
+        return False
+    try:
+        with closing(sqlite3.connect(f"{trace.as_uri()}?mode=ro", uri=True)) as database:
+            return database.execute("SELECT 1 FROM frames LIMIT 1").fetchone() is not None
+    except sqlite3.Error:  # its tables are still being made
+        return False
+
+
+def stop(process: "subprocess.Popen[bytes]", watched_s: float) -> str:
+    """End the run as Ctrl-C does; why it is no proof, if it had ended before or does not end."""
+    if process.poll() is not None:
+        return f"the run ended by itself after {watched_s:.0f} s"
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        return f"the run did not end within {STOP_S:g} s of Ctrl-C"
+    return ""
+
+
+def stood_still(trace: Path, start: float, end: float, limit_s: float) -> list[str]:
+    """Where no frame was shown for longer than `limit_s`; start, end: what was watched, by CLOCK_MONOTONIC."""
+    with open_trace(trace) as database:
+        rows = database.execute("SELECT captured_monotonic_ns / 1e9 + end_to_end_ms / 1e3 FROM frame_times")
+        shown = np.fromiter((row[0] for row in rows), float)
+    times = np.concatenate([[start], shown[(shown > start) & (shown < end)], [end]])
+    longest = int(np.argmax(np.diff(times)))
+    gap, at = times[longest + 1] - times[longest], times[longest] - start
+    return [f"no frame was shown for {gap:.1f} s, {at:.0f} s after the first"] if gap > limit_s else []
+
+
+def too_few(series: Series) -> list[str]:
+    """That next to nothing was seen is no proof."""
+    looks = len(series["seconds"])
+    return [f"only {looks} looks after the warm-up: give more --minutes"] if looks < LEAST_LOOKS else []
 
 
 def failure_of(code: int, summary: Mapping[str, Any], errors: str) -> str:
@@ -163,22 +240,28 @@ def failure_of(code: int, summary: Mapping[str, Any], errors: str) -> str:
 
 
 def watch(
-    process: "subprocess.Popen[str]", folder: Path, seconds: float, every: float, progress: Any
+    process: "subprocess.Popen[bytes]", folder: Path, seconds: float, every: float, progress: Any
 ) -> Series:
     """Look at both processes until the time is over or the run has ended; one list for each thing."""
     series: Series = {"seconds": []}
     start = time.monotonic()
     while (now := time.monotonic() - start) < seconds and process.poll() is None:
         if now > warm_up_s(seconds):
-            for name, value in {"seconds": now, **look(process.pid, folder)}.items():
-                fresh = [0.0] * (len(series["seconds"]) - (name != "seconds"))  # it was not there before
-                series.setdefault(name, fresh).append(value)
-            for values in series.values():
-                values += [0.0] * (len(series["seconds"]) - len(values))  # it is there no more
+            with suppress(*GONE):  # the run has just ended
+                add(series, {"seconds": now, **look(process.pid, folder)})
         if progress:
             progress("watching", now / seconds)
         time.sleep(max(0.0, min(every, seconds - now)))
     return series
+
+
+def add(series: Series, seen: Mapping[str, float]) -> None:
+    """Put what was seen to the rest; what is not there counts as 0."""
+    for name, value in seen.items():
+        fresh = [0.0] * (len(series["seconds"]) - (name != "seconds"))  # it was not there before
+        series.setdefault(name, fresh).append(value)
+    for values in series.values():
+        values += [0.0] * (len(series["seconds"]) - len(values))  # it is there no more
 
 
 def warm_up_s(seconds: float) -> float:
@@ -187,19 +270,29 @@ def warm_up_s(seconds: float) -> float:
 
 
 def look(pid: int, folder: Path) -> dict[str, float]:
-    """What both processes have at this moment."""
+    """What both processes have at this moment. Raises one of `GONE` if the daemon has ended."""
     daemon = psutil.Process(pid)
-    worker = next((c for c in daemon.children() if "edgegan.worker" in " ".join(c.cmdline())), None)
-    seen: dict[str, float] = {}
-    for name, process in (("daemon", daemon), ("worker", worker)):
-        if process is not None:
-            seen |= {f"{name} {what}": value for what, value in belongings(process.pid).items()}
-    files = [p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("run.trace")]
-    return {
-        **seen,
-        "files of the run": len(files),
-        "bytes of these files": sum(file.stat().st_size for file in files),
-    }
+    seen = named("daemon", pid)
+    for child in daemon.children():
+        with suppress(*GONE):  # a worker may end at any time
+            if "edgegan.worker" in " ".join(child.cmdline()):
+                seen |= named("worker", child.pid)
+    files = [p for p in folder.rglob("*") if not p.name.startswith("run.trace")]
+    sizes = [size for file in files if (size := size_of(file)) is not None]
+    return {**seen, "files of the run": len(sizes), "bytes of these files": sum(sizes)}
+
+
+def named(name: str, pid: int) -> dict[str, float]:
+    """What a process has, with its name in front."""
+    return {f"{name} {what}": value for what, value in belongings(pid).items()}
+
+
+def size_of(path: Path) -> int | None:
+    """Of a file; None for another thing, and for what is gone."""
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except FileNotFoundError:
+        return None
 
 
 def belongings(pid: int) -> dict[str, float]:
@@ -283,7 +376,7 @@ def trace_bytes(folder: Path) -> int:
 def judge(series: Series, memory_mb: float = MEMORY_MB) -> list[Finding]:
     """A finding for each thing that was watched."""
     seconds = series["seconds"]
-    if len(seconds) < 8:
+    if len(seconds) < LEAST_LOOKS:
         return []
     return [
         judge_one(name, seconds, values, memory_mb) for name, values in series.items() if name != "seconds"

@@ -548,9 +548,10 @@ def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _doctor(args: argparse.Namespace) -> Outcome:
     from edgegan.doctor import examine
-    from edgegan.report.text import doctor_text
+    from edgegan.report.text import ProgressBar, doctor_text
 
-    result = examine()
+    with ProgressBar(sys.stderr) as progress:
+        result = examine(progress=progress)
     return result, doctor_text(result, getattr(sys.__stdout__, "encoding", None) or "ascii")
 
 

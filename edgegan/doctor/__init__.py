@@ -17,6 +17,7 @@ from edgegan.doctor.check import Check, Host
 __all__ = ["Check", "Host", "examine"]
 
 _PATIENCE_S = 60.0
+_LOOK_S = 0.1
 
 EXAMINATIONS: dict[str, Callable[[Host], list[Check]]] = {
     "python": packages.interpreter,
@@ -37,10 +38,16 @@ EXAMINATIONS: dict[str, Callable[[Host], list[Check]]] = {
 """In the order in which they are told; they run side by side."""
 
 
-def examine(host: Host | None = None, *, patience_s: float = _PATIENCE_S) -> dict[str, Any]:
+def examine(
+    host: Host | None = None,
+    *,
+    patience_s: float = _PATIENCE_S,
+    progress: Callable[[str, float], None] | None = None,
+) -> dict[str, Any]:
     """All checks. Returns what `edgegan doctor --json` prints: `verdict` and `checks`.
 
     patience_s: an examination that takes longer is given up, and is itself a failed check.
+    progress: is called with (what is waited for, share of the whole 0..1).
     """
     asked = host or Host()
     found: dict[str, list[Check]] = {}
@@ -51,8 +58,10 @@ def examine(host: Host | None = None, *, patience_s: float = _PATIENCE_S) -> dic
     for thread in threads:
         thread.start()
     end = time.monotonic() + patience_s
-    for thread in threads:
-        thread.join(max(0.0, end - time.monotonic()))
+    while (busy := [thread for thread in threads if thread.is_alive()]) and time.monotonic() < end:
+        if progress:
+            progress(", ".join(thread.name for thread in busy[:3]), 1 - len(busy) / len(threads))
+        busy[0].join(min(_LOOK_S, max(0.0, end - time.monotonic())))
     checks = [check for name in EXAMINATIONS for check in found.get(name) or [_unanswered(name, patience_s)]]
     return {"verdict": verdict(checks), "checks": [asdict(check) for check in checks]}
 

@@ -89,11 +89,12 @@ def _import(say: Say, *names: str) -> None:
     """Import modules one after the other, as the programs do: some do not get along with one another."""
     for name in names:
         try:
-            version = getattr(importlib.import_module(name), "__version__", None)
+            module = importlib.import_module(name)
         except BaseException as error:  # SystemExit too
             say(module=name, error=f"{type(error).__name__}: {error}".strip(": "))
         else:
-            say(module=name, version=version)
+            empty = None if getattr(module, "__file__", None) else [*getattr(module, "__path__", ())]
+            say(module=name, version=getattr(module, "__version__", None), empty=empty)
 
 
 def _draw(say: Say, runtime: str, bundle: str) -> None:

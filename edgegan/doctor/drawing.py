@@ -61,8 +61,9 @@ def _runtime(runtime: str, path: Path) -> Check:
 
 
 def _figures(answer: dict[str, Any]) -> str:
+    levels = f"{answer['difference']} grey level{'' if answer['difference'] == 1 else 's'}"
     return (
-        f"{answer['version']} draws the reference picture within {answer['difference']} grey levels; "
+        f"{answer['version']} draws the reference picture within {levels}; "
         f"loaded in {answer['load_ms']:.0f} ms, a picture in {answer['draw_ms']:.0f} ms"
     )
 

@@ -31,7 +31,9 @@ def system(host: Host) -> list[Check]:
     release = re.search(r'^PRETTY_NAME="?([^"\n]*)', host.text("etc/os-release") or "", re.MULTILINE)
     return [
         Check("kernel", "ok", f"{kernel}, {os.uname().machine}"),
-        Check("system", "ok", release[1]) if release else Check("system", "absent", None),
+        Check("system", "ok", release[1])
+        if release
+        else Check("system", "absent", "no /etc/os-release says which"),
         _glibc(),
         _systemd(host),
     ]
@@ -54,13 +56,17 @@ def _synchronised(host: Host) -> Check:
     if folder.is_dir():
         mend = "check the network, then `timedatectl`: traces carry the time of day"
         return Check("time of day", "warning", "not synchronised yet", mend)
-    return Check("time of day", "absent", None)
+    return Check("time of day", "absent", "systemd-timesyncd does not run, so nothing tells")
 
 
 def _board(host: Host) -> Check:
     named = [host.text(f"sys/class/dmi/id/{name}") for name in ("sys_vendor", "product_name")]
     model = describe_host(host.root)["model"] or " ".join(filter(None, named))
-    return Check("board", "ok", model) if model else Check("board", "absent", None)
+    return (
+        Check("board", "ok", model)
+        if model
+        else Check("board", "absent", "neither firmware nor device tree name one")
+    )
 
 
 def _processor(host: Host) -> Check:
@@ -78,7 +84,7 @@ def _memory(host: Host) -> Check:
     lines = re.findall(r"^(\w+):\s+(\d+) kB", host.text("proc/meminfo") or "", re.MULTILINE)
     sizes = {name: int(kilobytes) * 1024 for name, kilobytes in lines}
     if not {"MemTotal", "MemAvailable"} <= sizes.keys():
-        return Check("memory", "absent", None)
+        return Check("memory", "absent", "/proc/meminfo does not say")
     found = f"{sizes['MemTotal'] / 1e9:.1f} GB, {sizes['MemAvailable'] / 1e9:.1f} GB of it available"
     if sizes["MemAvailable"] < _LITTLE_MEMORY_BYTES:
         return Check("memory", "warning", found, "close other programs: a generator needs 300 MB and more")
@@ -86,11 +92,14 @@ def _memory(host: Host) -> Check:
 
 
 def _governor(host: Host) -> Check:
+    paths = host.glob("sys/devices/system/cpu/cpu*/cpufreq/scaling_governor")
     found = {
-        path.read_text().strip() for path in host.glob("sys/devices/system/cpu/cpu*/cpufreq/scaling_governor")
-    }
+        text for path in paths if (text := host.text(str(path.relative_to(host.root))))
+    }  # offline: EBUSY
     if not found:
-        return Check("governor", "absent", None)
+        return Check(
+            "governor", "absent", "the kernel names none: it may belong to the machine around this one"
+        )
     driver = host.text("sys/devices/system/cpu/cpu0/cpufreq/scaling_driver") or "driver unknown"
     shown = f"{', '.join(sorted(found))} ({driver})"
     if "powersave" in found and driver not in _SETS_ITS_OWN_PACE:
@@ -110,7 +119,7 @@ def _temperature(host: Host) -> Check:
         if text and re.fullmatch(r"\d+", text):
             readings.append((int(text) / 1000, _sensor(path)))
     if not readings:
-        return Check("temperature", "absent", None)
+        return Check("temperature", "absent", "no sensor can be read")
     celsius, sensor = max(readings)
     found = f"{celsius:.0f} °C ({sensor})"
     if celsius >= _HOT_CELSIUS:
@@ -148,7 +157,7 @@ def _systemd(host: Host) -> Check:
     ]
     versions = sorted(int(match[1]) for name in names if (match := re.search(r"-(\d+)", name)))
     if not versions:
-        return Check("systemd", "absent", None)
+        return Check("systemd", "absent", "not installed: no service can be set up")
     running = "" if (host.root / "run/systemd/system").is_dir() else ", not running here"
     old = (versions[-1],) < _OLDEST_SYSTEMD
     mend = "use Debian 12, Ubuntu 22.04 or later: 249 is the oldest for the service" if old else ""

@@ -6,7 +6,9 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from edgegan import __version__
 from edgegan.doctor.check import Check, Host, State
@@ -38,7 +40,8 @@ def interpreter(host: Host) -> list[Check]:
     place = f"run from the clone {clone}" if clone else f"installed in {Path(__file__).parents[1]}"
     command = shutil.which("edgegan", path=host.environment.get("PATH"))
     found = f"{__version__}, {place}" + ("" if command else "; no command `edgegan` on the PATH")
-    return [Check("python", state, f"{version}, {where}", mend), Check("edgegan", "ok", found)]
+    begin = "" if command else f"start it with `{sys.executable} -m edgegan`, or put its folder on the PATH"
+    return [Check("python", state, f"{version}, {where}", mend), Check("edgegan", "ok", found, begin)]
 
 
 def base(host: Host) -> list[Check]:
@@ -138,25 +141,33 @@ def _module(package: str) -> str:
     return _MODULE_OF_PACKAGE.get(package, package)
 
 
-def _imported(modules: list[str]) -> dict[str, dict[str, str]]:
-    """What each module's import gave. One that crashes costs a child process, and the next goes on behind it."""
-    answers: dict[str, dict[str, str]] = {}
-    while left := [module for module in modules if module not in answers]:
-        outcome = run_child("import", *left, limit_s=_IMPORT_LIMIT_S)
-        answers |= {answer["module"]: answer for answer in outcome.said}
-        culprit = next((module for module in left if module not in answers), None)
-        if culprit is not None:
-            answers[culprit] = {"error": outcome.death or "it ended the process"}
-    return answers
+def _imported(modules: list[str]) -> dict[str, dict[str, Any]]:
+    """What each module's import gave. Where one crashes or hangs, the others are tried each by itself, side by side."""
+    outcome = run_child("import", *modules, limit_s=_IMPORT_LIMIT_S)
+    answers = {answer["module"]: answer for answer in outcome.said}
+    culprit, *left = [module for module in modules if module not in answers] or [""]
+    if culprit:
+        answers[culprit] = {"error": outcome.death or "it ended the process"}
+    with ThreadPoolExecutor(max(1, len(left))) as threads:
+        return answers | dict(zip(left, threads.map(_imported_alone, left), strict=True))
 
 
-def _package(package: str, least: str, answer: dict[str, str]) -> Check:
+def _imported_alone(module: str) -> dict[str, Any]:
+    outcome = run_child("import", module, limit_s=_IMPORT_LIMIT_S)
+    return outcome.said[0] if outcome.said else {"error": outcome.death or "it ended the process"}
+
+
+def _package(package: str, least: str, answer: dict[str, Any]) -> Check:
     module, wanted = _module(package), f"{package}>={least}" if least else package
     if "error" in answer:
         return Check(
             module, "failed", f"cannot be imported: {answer['error']}", _mend(wanted, answer["error"])
         )
-    version = answer.get("version") or ""
+    version = str(answer.get("version") or "")
+    if not version and answer.get("empty") is not None:
+        where = " and ".join(answer["empty"]) or "nowhere"
+        found = f"only an empty folder is left of it: {where}"
+        return Check(module, "failed", found, f"pip install --force-reinstall '{wanted}'")
     if _number(version) < _number(least):
         found = f"{version}, older than {least}"
         return Check(module, "warning", found, f"pip install --upgrade '{wanted}'")
@@ -177,8 +188,10 @@ def _extra(extra: str, needed: Iterable[Requirement]) -> Check:
     lacks = []
     for package, least in needed:
         try:
-            version = importlib.metadata.version(package)
+            version: str | None = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
+            version = None
+        if version is None:  # so too where metadata is cut short
             lacks.append(package)
         else:
             (have if _number(version) >= _number(least) else old).append(f"{package} {version}")
@@ -196,7 +209,7 @@ def _is_opencv(name: str | None) -> bool:
 
 def _holds_cv2(folder: Path) -> bool:
     try:
-        return (folder / "cv2").is_dir() or any(folder.glob("cv2*.so"))
+        return (folder / "cv2/__init__.py").is_file() or any(folder.glob("cv2*.so"))
     except OSError:
         return False
 

@@ -15,9 +15,17 @@ _LITTLE_BYTES = 500 * 10**6
 def folders(host: Host) -> list[Check]:
     """The folder in which edgegan was started (traces, videos, recordings), and the one of engines."""
     return [
-        _folder("working folder", Path.cwd(), "start edgegan in a folder that this user may write to"),
+        _working_folder(),
         _folder("engine store", default_store(), "give --store a folder that this user may write to"),
     ]
+
+
+def _working_folder() -> Check:
+    name, mend = "working folder", "start edgegan in a folder that this user may write to"
+    try:
+        return _folder(name, Path.cwd(), mend)
+    except OSError as error:
+        return Check(name, "warning", f"it is gone: {error.strerror}", mend)
 
 
 def _folder(name: str, folder: Path, mend: str) -> Check:

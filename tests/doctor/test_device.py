@@ -1,6 +1,7 @@
 """Cameras, screens, folders and the machine, on trees that a test lends."""
 
 import os
+import struct
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,33 @@ def test_a_camera_that_is_gone_is_told(tmp_path: Path) -> None:
     (tmp_path / "dev/video0").symlink_to(tmp_path / "nowhere")
     (check,) = devices.cameras(Host(tmp_path, {}))
     assert (check.state, check.found) == ("warning", "unnamed: cannot be opened: No such file or directory")
+
+
+@pytest.mark.parametrize(
+    ("device_capabilities", "listed"),
+    [
+        (0x04200001, True),  # a webcam's pictures
+        (0x04A00000, False),  # its second node: metadata
+        (0x04201000, True),  # a capture board with planes
+        (0x04204000, False),  # an encoder: memory to memory
+        (0x04200002, False),  # it takes pictures and shows them
+    ],
+)
+def test_nodes_that_give_no_pictures_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device_capabilities: int, listed: bool
+) -> None:
+    """As VIDIOC_QUERYCAP answers; `capabilities`, before it, are those of all nodes of the device together."""
+    answer = struct.pack("16s32s32sIII12x", b"uvc", b"C920", b"usb", 6 << 16, 0x84A01003, device_capabilities)
+    asked = []
+
+    def ioctl(descriptor: int, request: int, given: bytes) -> bytes:
+        asked.append((request, len(given)))
+        return answer
+
+    monkeypatch.setattr(devices.fcntl, "ioctl", ioctl)
+    checks = devices.cameras(tree(tmp_path, {"dev/video0": ""}))
+    assert [check.state for check in checks] == ["ok" if listed else "absent"]
+    assert asked == [(0x80685600, 0x68)]
 
 
 # Screens
@@ -208,18 +236,27 @@ def test_a_board_that_is_hot_slow_and_full(tmp_path: Path) -> None:
     assert one(machine.clock(host), "time of day").state == "ok"
 
 
-def test_what_is_not_there_is_null_and_not_zero(tmp_path: Path) -> None:
+def test_what_is_not_there_is_absent_with_the_reason(tmp_path: Path) -> None:
     host = Host(tmp_path, {})
     board, _, memory, governor, temperature = machine.machine(host)
-    checks = [board, memory, governor, temperature, one(machine.clock(host), "time of day")]
-    assert [(check.state, check.found) for check in checks] == [("absent", None)] * 5
-    assert one(machine.system(host), "systemd") == Check("systemd", "absent", None)
+    clock, system = machine.clock(host), machine.system(host)
+    others = [one(clock, "time of day"), one(system, "system"), one(system, "systemd")]
+    for check in (board, memory, governor, temperature, *others):
+        assert check.state == "absent"
+        assert len(str(check.found).split()) > 2, check
+
+
+def test_the_governor_of_a_processor_that_is_offline_cannot_be_read(tmp_path: Path) -> None:
+    host = tree(tmp_path, {"sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "schedutil\n"})
+    (tmp_path / "sys/devices/system/cpu/cpu1/cpufreq/scaling_governor").mkdir(parents=True)  # its read fails
+    governor = one(machine.machine(host), "governor")
+    assert (governor.state, governor.found) == ("ok", "schedutil (driver unknown)")
 
 
 def test_a_sensor_that_refuses_gives_no_reading(tmp_path: Path) -> None:
     host = tree(tmp_path, {"sys/class/thermal/thermal_zone0/temp": "-274000\n"})
     (tmp_path / "sys/class/thermal/thermal_zone1/temp").mkdir(parents=True)
-    assert one(machine.machine(host), "temperature") == Check("temperature", "absent", None)
+    assert one(machine.machine(host), "temperature").state == "absent"
 
 
 def test_an_old_systemd_and_a_pc_that_sets_its_own_pace(tmp_path: Path) -> None:

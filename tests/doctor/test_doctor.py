@@ -140,6 +140,42 @@ def test_an_examination_that_hangs_or_fails_is_itself_a_failed_check(monkeypatch
     assert b["found"] == "the examination itself failed: ZeroDivisionError: oh"
 
 
+def test_it_says_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(host: object) -> list[Check]:
+        time.sleep(0.5)
+        return []
+
+    monkeypatch.setattr(doctor, "EXAMINATIONS", {"quick": lambda _: [], "slow one": slow})
+    told: list[tuple[str, float]] = []
+    examine(progress=lambda what, share: told.append((what, share)))
+    assert told[-1] == ("slow one", 0.5)
+
+
+def test_a_terminal_sees_progress() -> None:
+    """`script` gives the program a terminal."""
+    command = f"{sys.executable} -m edgegan doctor > /dev/null"
+    done = subprocess.run(
+        ["script", "-qec", command, "/dev/null"], stdin=subprocess.DEVNULL, capture_output=True, timeout=120
+    )
+    assert b"[####" in done.stdout
+
+
+def test_what_is_absent_says_why() -> None:
+    result, _ = examined(None, "--json")
+    assert [check for check in result["checks"] if check["state"] == "absent" and not check["found"]] == []
+
+
+def test_a_working_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    checks = by_name(examined(None, "--json")[0])
+    assert checks["working folder"]["state"] == "warning"
+    assert checks["working folder"]["found"] == "it is gone: No such file or directory"
+    assert checks["engine store"]["state"] == "ok"
+
+
 RESULT = {
     "verdict": "broken",
     "checks": [

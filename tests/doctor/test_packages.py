@@ -2,10 +2,12 @@
 
 import importlib.metadata
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from edgegan import doctor
 from edgegan.doctor import Host, packages
 
 
@@ -38,11 +40,14 @@ def test_several_opencv_packages_are_named(site: Path) -> None:
 def test_a_second_cv2_from_elsewhere_is_named(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (site / "cv2").mkdir()
     (check,) = packages.opencv(Host())
+    assert check.state == "ok"  # an empty folder is none, and hides none
+    (site / "cv2/__init__.py").touch()
+    (check,) = packages.opencv(Host())
     assert (check.state, f"in {site}" in str(check.found)) == ("warning", True)
     monkeypatch.setattr(sys, "path", [str(site)])
     (check,) = packages.opencv(Host())
     assert (check.state, check.found) == ("ok", f"cv2 in {site}, not pip's")
-    (site / "cv2").rmdir()
+    (site / "cv2/__init__.py").unlink()
     (check,) = packages.opencv(Host())
     assert (check.state, check.found) == ("failed", "there is no cv2")
 
@@ -61,6 +66,45 @@ def test_an_import_that_hangs_or_ends_the_process_is_told_and_the_next_go_on(
     assert answers["leaves_here"]["error"] == "it ended the process"
     assert answers["stops_here"]["error"] == "SystemExit: 3"
     assert answers["prints_here"]["version"] == "1.2"
+
+
+def test_an_empty_folder_that_is_left_is_no_old_version(site: Path) -> None:
+    """pip leaves one where something else had put a file; Python imports it as a namespace without an error."""
+    (site / "left_here/config").mkdir(parents=True)
+    answers = packages._imported(["left_here"])
+    check = packages._package("left_here", "4.6", answers["left_here"])
+    assert (check.state, check.found) == ("failed", f"only an empty folder is left of it: {site}/left_here")
+    assert check.mend == "pip install --force-reinstall 'left_here>=4.6'"
+
+
+def test_libraries_that_hang_are_waited_for_side_by_side(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"hangs_{number}" for number in range(4)]
+    for name in names:
+        (site / f"{name}.py").write_text("import time; time.sleep(1000)")
+    (site / "fine_here.py").write_text("__version__ = '1.2'")
+    monkeypatch.setattr(packages, "_IMPORT_LIMIT_S", 2.0)
+    started = time.monotonic()
+    answers = packages._imported([*names, "fine_here"])
+    assert time.monotonic() - started < 6
+    assert {answers[name]["error"] for name in names} == {"it did not end within 2 s"}
+    assert answers["fine_here"]["version"] == "1.2"
+
+
+def test_the_limits_of_the_imports_fit_into_the_patience() -> None:
+    assert 2 * packages._IMPORT_LIMIT_S < doctor._PATIENCE_S
+
+
+def test_metadata_without_a_version_is_a_package_that_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "requirements", lambda: {"here": [("some-tool", "2.9")]})
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: None)
+    (check,) = packages.extras(Host())
+    assert (check.state, check.found) == ("absent", "lacks some-tool")
+
+
+def test_without_a_command_on_the_path_it_says_how_to_start() -> None:
+    _, check = packages.interpreter(Host(environment={"PATH": "/nowhere"}))
+    assert str(check.found).endswith("no command `edgegan` on the PATH")
+    assert f"`{sys.executable} -m edgegan`" in check.mend
 
 
 def test_extras(monkeypatch: pytest.MonkeyPatch, site: Path) -> None:

@@ -44,8 +44,9 @@ CheckUri = Callable[[str, Uri], None]
 Location = tuple[str | int, ...]
 """Where a value lies: keys and indices from the root, as pydantic's `loc`."""
 
-_MOST_BYTES = 4 << 20
+_MOST_BYTES = 256 << 10
 _MOST_NODES = 10_000  # aliases can make a short file endless
+_MOST_SHOWN = 20
 _TEN_YEARS_SECONDS = 10 * 365 * 86_400
 
 
@@ -331,7 +332,9 @@ def _all_at_once(where: str, mistakes: list[Mistake]) -> ConfigError:
     if len(mistakes) == 1:
         return ConfigError(str(mistakes[0]), mistakes[0].mend, mistakes)
     mistakes = sorted(mistakes, key=lambda mistake: mistake.line or 0)
-    lines = [f"  {m}: {m.mend}" if m.mend else f"  {m}" for m in mistakes]
+    lines = [f"  {m}: {m.mend}" if m.mend else f"  {m}" for m in mistakes[:_MOST_SHOWN]]
+    if len(mistakes) > _MOST_SHOWN:
+        lines.append(f"  and {len(mistakes) - _MOST_SHOWN} more")
     return ConfigError("\n".join([f"{where} has {len(mistakes)} mistakes", *lines]), "", mistakes)
 
 

@@ -229,6 +229,18 @@ def test_merged_keys_and_aliases_work(tmp_path: Path) -> None:
     assert lines == ["c.yaml:2: log.file: there is no such key: known are: level"]
 
 
+def test_of_many_mistakes_some_are_shown(tmp_path: Path) -> None:
+    lines = mistakes(tmp_path, "camera: pattern://\n" * 5001)
+    assert lines[0] == "c.yaml has 5000 mistakes"
+    assert lines[20] == "c.yaml:1: camera: given again in line 21: keep one of the two"
+    assert lines[21:] == ["and 4980 more"]
+
+
+def test_a_file_that_is_long_is_not_even_parsed(tmp_path: Path) -> None:
+    (line,) = mistakes(tmp_path, "# a long comment\n" * 20_000)
+    assert line == "c.yaml has 340000 bytes: is it the right file?"
+
+
 def test_configuration_cannot_be_changed_afterwards() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Config().frames = 3  # type: ignore[misc]

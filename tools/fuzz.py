@@ -3,15 +3,19 @@
     python tools/fuzz.py [--minutes 60] [--only config|bundle|uris] [--examples 500]
 
 Each round gives every test other examples. The first finding ends the program, with Hypothesis's smallest example of it
-and exit code 1; make it an `@example` of its test when it is mended. Exit code 0: the time is over, nothing was found.
+and exit code 1; make it an `@example` of its test when it is mended. Exit code 0: the time is over, nothing was found;
+2: it was over before one round was.
 What each example must keep to is in tests/fuzz/cage.py. Needs what the tests need: pip install 'edgegan[dev]'.
 """
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -35,16 +39,31 @@ def main() -> int:
             "--timeout=0",
             str(target),
         ]
-        try:
-            done = subprocess.run(command, cwd=ROOT, env=environment, timeout=left_s, check=False)
-        except subprocess.TimeoutExpired:
+        code = run(command, environment, left_s)
+        if code is None:
             break
-        if done.returncode:
+        if code:
             return 1
         rounds += 1
         print(f"{rounds} rounds, {(time.monotonic() - start) / 60:.0f} minutes: nothing found", flush=True)
+    if not rounds:
+        print("no round was finished, so nothing is known: give more --minutes, or fewer --examples")
+        return 2
     print(f"the time is over after {rounds} whole rounds: nothing found")
     return 0
+
+
+def run(command: Sequence[str], environment: Mapping[str, str], limit_s: float) -> int | None:
+    """The exit code; None if the time was over before. Whatever the command started ends with it."""
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+    try:
+        return process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        with suppress(ProcessLookupError):  # nothing is left of it
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def parse_arguments() -> argparse.Namespace:

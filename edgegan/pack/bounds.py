@@ -1,4 +1,4 @@
-"""Between which numbers must the output of a generator lie? Read from the graph, backwards from the output."""
+"""Between which numbers must the output of a generator lie? Read from the graph."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -69,6 +69,8 @@ _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorPro
 def output_bounds(graph: GraphProto) -> Bounds | None:
     """The bounds of the graph's first output, over all pictures; None if nothing bounds it on both sides.
 
+    graph: with its nodes in order, each behind those that it reads from.
+
     A scale or offset that differs by channel is no bound: black and white would be different numbers in each.
     """
     bounds = _Reader(graph).bounds(graph.output[0].name)
@@ -76,18 +78,18 @@ def output_bounds(graph: GraphProto) -> Bounds | None:
 
 
 class _Reader:
-    """Walks from a tensor to what made it; each tensor once."""
+    """Reads the nodes in their order, each once: a chain may be longer than Python's stack."""
 
     def __init__(self, graph: GraphProto) -> None:
         self._makers = {name: node for node in graph.node for name in node.output}
         self._constants = constant_values(graph)
         self._known: dict[str, Bounds] = {}
+        for node in graph.node:
+            self._known |= dict.fromkeys(node.output, self._of_node(node))
 
     def bounds(self, tensor: str) -> Bounds:
-        if tensor not in self._known:
-            maker = self._makers.get(tensor)
-            self._known[tensor] = self._of_node(maker) if maker is not None else _UNBOUNDED
-        return self._known[tensor]
+        """Nothing bounds the graph's inputs."""
+        return self._known.get(tensor, _UNBOUNDED)
 
     def constant(self, tensor: str) -> float | None:
         """The number of which a constant tensor is full; None if it is not constant, or not of one number."""

@@ -285,9 +285,11 @@ def _spreads_text(spreads: Mapping[Range, Spread]) -> str:
 
 
 def _last_operator(graph: GraphProto, tensor: str) -> str:
+    """The type of the node that makes it; what an Identity copies counts, if that is not the picture itself."""
+    makers = {name: node for node in graph.node for name in node.output}
     node = producer_of(graph, tensor)
-    while node.op_type == "Identity":
-        node = producer_of(graph, node.input[0])
+    while node.op_type == "Identity" and node.input[0] in makers:
+        node = makers[node.input[0]]
     return str(node.op_type)
 
 

@@ -24,6 +24,7 @@ def graph(*steps):
 
 
 TANH = ("Tanh",)
+CROPS = {"coordinate_transformation_mode": "tf_crop_and_resize"}
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,7 @@ def test_bounds_come_from_the_last_bounded_node_and_what_scales_it(steps, expect
         [TANH, ("Conv", np.zeros((3, 3, 1, 1)))],
         [TANH, ("Resize", None, np.array([1, 1, 2, 2]), {"mode": "cubic"})],
         [TANH, ("Pad", np.zeros(8))],
+        [TANH, ("Resize", np.zeros(8), np.ones(4), {"mode": "linear", **CROPS})],  # draws beyond the border
         [TANH, ("Mul", 0)],
         [TANH, ("Cast", {"to": TensorProto.UINT8})],
         [TANH, ("Div", 0)],
@@ -76,6 +78,13 @@ def test_bounds_come_from_the_last_bounded_node_and_what_scales_it(steps, expect
 )
 def test_what_is_not_bounded_on_both_sides_or_by_channel_is_not_bounded(steps):
     assert output_bounds(graph(*steps)) is None
+
+
+@pytest.mark.parametrize("step", [("Identity",), ("Neg",), ("Clip", -2, 2)])
+def test_a_chain_may_be_longer_than_the_stack(step):
+    bounds = output_bounds(graph(TANH, *[step] * 3000))
+    assert (bounds.low, bounds.high) == (-1, 1)
+    assert output_bounds(graph(*[step] * 3000)) == (None if step[0] != "Clip" else output_bounds(graph(step)))
 
 
 def test_the_node_is_named():

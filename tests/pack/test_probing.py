@@ -1,5 +1,6 @@
 """Generators of known ranges, made here: whatever is found must be true, and what cannot be found is asked."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -262,3 +263,17 @@ def test_packing_says_what_it_found_or_asks_and_writes_nothing(tmp_path):
     with pytest.raises(ModelError, match="--output-range"):
         pack_model(tmp_path / "unknown.onnx", tmp_path / "unknown", PackOptions())
     assert not (tmp_path / "unknown").exists()
+
+
+@pytest.mark.parametrize("length", [1, 3000])
+def test_a_model_that_gives_its_input_back_is_asked_for_and_not_called_damaged(tmp_path, length):
+    tensors = ["x", *(f"t{number}" for number in range(1, length)), "y"]
+    nodes = [helper.make_node("Identity", [a], [b]) for a, b in pairwise(tensors)]
+    picture, drawn = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 3, 32, 32]) for n in "xy")
+    opset = [helper.make_opsetid("", 17)]
+    model = helper.make_model(
+        helper.make_graph(nodes, "copy", [picture], [drawn]), opset_imports=opset, ir_version=8
+    )
+    onnx.save(model, tmp_path / "copy.onnx")
+    with pytest.raises(ModelError, match="Its last node, Identity, does not say"):
+        pack_model(tmp_path / "copy.onnx", tmp_path / "copy.edgegan", PackOptions())

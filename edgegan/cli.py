@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from edgegan import __version__
-from edgegan.errors import ConfigError, EdgeganError, MissingDependency, UserError
+from edgegan.errors import ConfigError, EdgeganError, MissingDependency, ModelError, UserError
 from edgegan.registry import (
     CAMERAS,
     DISPLAYS,
@@ -322,7 +322,7 @@ def _pack_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _pack(args: argparse.Namespace) -> Outcome:
-    from edgegan.pack import PackOptions, load_recipe, pack_model
+    from edgegan.pack import PackOptions, load_recipe, pack_model, with_shipped_recipe
     from edgegan.report.text import ProgressBar, packed_text
 
     model, options = load_recipe(args.recipe) if args.recipe else (None, PackOptions())
@@ -331,10 +331,13 @@ def _pack(args: argparse.Namespace) -> Outcome:
     model = args.model or model
     if model is None:
         raise UserError("no model was given", "name it: edgegan pack MODEL.onnx -o BUNDLE, or in the recipe")
-    with ProgressBar(sys.stderr) as progress:
-        description = pack_model(
-            model, args.output, replace(options, **given), pictures=args.pictures, progress=progress
-        )
+    try:
+        with ProgressBar(sys.stderr) as progress:
+            description = pack_model(
+                model, args.output, replace(options, **given), pictures=args.pictures, progress=progress
+            )
+    except ModelError as error:
+        raise error if args.recipe else with_shipped_recipe(error, model) from error
     return description, packed_text(description, args.output)
 
 

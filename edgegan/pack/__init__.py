@@ -10,10 +10,10 @@ from edgegan.extras import install_command
 
 try:
     from edgegan.pack.packing import pack_model
-    from edgegan.pack.recipe import Constant, PackOptions, load_recipe
+    from edgegan.pack.recipe import Constant, PackOptions, load_recipe, with_shipped_recipe
 except ImportError as error:
     if error.name is None or error.name.partition(".")[0] not in ("onnx", "onnxsim", "onnxruntime"):
         raise
     raise MissingDependency(f"packing needs the package '{error.name}'", install_command("pack")) from error
 
-__all__ = ["Constant", "PackOptions", "load_recipe", "pack_model"]
+__all__ = ["Constant", "PackOptions", "load_recipe", "pack_model", "with_shipped_recipe"]

@@ -26,11 +26,12 @@ import numpy.typing as npt
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from edgegan.config import Settings, load_yaml_model
-from edgegan.errors import ConfigError
+from edgegan.errors import BundleError, ConfigError, ModelError
 from edgegan.pack.ranges import Range
 from edgegan.registry import path_from_text
+from edgegan.resources import resource
 
-__all__ = ["Constant", "PackOptions", "Recipe", "load_recipe"]
+__all__ = ["Constant", "PackOptions", "Recipe", "load_recipe", "shipped_recipe", "with_shipped_recipe"]
 
 _Index = Annotated[int, Field(ge=0)]
 
@@ -127,6 +128,22 @@ def load_recipe(path: Path) -> tuple[Path | None, PackOptions]:
         output_name=recipe.output_name,
     )
     return (path.parent / path_from_text(recipe.model) if recipe.model else None), options
+
+
+def shipped_recipe(model: Path) -> Path | None:
+    """The recipe that ships for a model of this file name; None if there is none."""
+    try:
+        return resource(f"engines/recipes/{model.stem}.yaml")
+    except BundleError:
+        return None
+
+
+def with_shipped_recipe(error: ModelError, model: Path) -> ModelError:
+    """The refusal of a model that was packed without a recipe, with the recipe that ships for it, if one does."""
+    recipe = shipped_recipe(model) if model.is_file() else None
+    if recipe is None:
+        return error
+    return ModelError(error.message, f"a recipe ships for it: --recipe {recipe}; or: {error.mend}")
 
 
 def _size_from_text(text: str) -> tuple[int, int]:

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from edgegan.errors import ConfigError
-from edgegan.pack import Constant, PackOptions, load_recipe
+from edgegan.cli import main
+from edgegan.errors import ConfigError, ModelError
+from edgegan.pack import Constant, PackOptions, load_recipe, with_shipped_recipe
+from edgegan.resources import resource
 
 RECIPES = sorted((Path(__file__).parents[2] / "engines").rglob("*.yaml"))
 
@@ -89,3 +91,26 @@ def test_a_model_may_lie_in_the_home_folder(tmp_path, monkeypatch):
 def test_training_mode_and_the_output_can_be_settled(tmp_path):
     options = load_recipe(_write(tmp_path, "batch_statistics: true\noutput_name: y\n"))[1]
     assert options == PackOptions(batch_statistics=True, output_name="y")
+
+
+def test_a_model_that_a_shipped_recipe_is_named_after_is_refused_with_it(tmp_path):
+    model = tmp_path / "multistyle26_cin.onnx"
+    error = ModelError("it has another input", "give it a value")
+    assert with_shipped_recipe(error, model) is error, "there is no such model"
+    model.touch()
+    recipe = resource("engines/recipes/multistyle26_cin.yaml")
+    told = with_shipped_recipe(error, model)
+    assert str(told) == f"it has another input: a recipe ships for it: --recipe {recipe}; or: give it a value"
+    other = tmp_path / "other.onnx"
+    other.touch()
+    assert with_shipped_recipe(error, other) is error
+
+
+@pytest.mark.parametrize("with_recipe", [False, True])
+def test_pack_mentions_the_shipped_recipe_unless_one_is_given(tmp_path, capsys, with_recipe):
+    model = tmp_path / "fns_candy.onnx"
+    model.write_bytes(b"\x08\x07")
+    recipe = resource("engines/recipes/fns_candy.yaml")
+    given = ["--recipe", str(recipe)] if with_recipe else []
+    assert main(["pack", str(model), *given, "-o", str(tmp_path / "b.edgegan")]) == 2
+    assert (f"a recipe ships for it: --recipe {recipe}" in capsys.readouterr().err) != with_recipe

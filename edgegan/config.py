@@ -331,11 +331,11 @@ def _without_echoes(error: ValidationError) -> list[Any]:
 def _all_at_once(where: str, mistakes: list[Mistake]) -> ConfigError:
     if len(mistakes) == 1:
         return ConfigError(str(mistakes[0]), mistakes[0].mend, mistakes)
-    mistakes = sorted(mistakes, key=lambda mistake: mistake.line or 0)
-    lines = [f"  {m}: {m.mend}" if m.mend else f"  {m}" for m in mistakes[:_MOST_SHOWN]]
-    if len(mistakes) > _MOST_SHOWN:
-        lines.append(f"  and {len(mistakes) - _MOST_SHOWN} more")
-    return ConfigError("\n".join([f"{where} has {len(mistakes)} mistakes", *lines]), "", mistakes)
+    told = sorted(mistakes, key=lambda mistake: mistake.line or 0)[:_MOST_SHOWN]
+    lines = [f"  {m}: {m.mend}" if m.mend else f"  {m}" for m in told]
+    if len(mistakes) > len(told):
+        lines.append(f"  and {len(mistakes) - len(told)} more")
+    return ConfigError("\n".join([f"{where} has {len(mistakes)} mistakes", *lines]), "", told)
 
 
 def _in_our_words(model: type[BaseModel], error: Any) -> tuple[str, str]:

@@ -234,6 +234,9 @@ def test_of_many_mistakes_some_are_shown(tmp_path: Path) -> None:
     assert lines[0] == "c.yaml has 5000 mistakes"
     assert lines[20] == "c.yaml:1: camera: given again in line 21: keep one of the two"
     assert lines[21:] == ["and 4980 more"]
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path / "c.yaml", {})
+    assert [mistake.line for mistake in caught.value.mistakes] == [1] * 20
 
 
 def test_a_file_that_is_long_is_not_even_parsed(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -180,6 +181,19 @@ def test_a_look_at_what_has_just_ended(soak: ModuleType, tmp_path: Path) -> None
             return next(self.polls)
 
     assert soak.watch(JustEnded(), tmp_path, 5.0, 1.5, None) == {"seconds": []}
+
+
+def test_a_worker_that_has_just_ended_is_left_out(soak: ModuleType, tmp_path: Path) -> None:
+    parent = "import subprocess, time; child = subprocess.Popen(['true']); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", parent]) as process:
+        try:
+            time.sleep(1.5)  # by now the child is a zombie, whose command line nobody gives
+            assert [child.status() for child in psutil.Process(process.pid).children()] == ["zombie"]
+            seen = soak.look(process.pid, tmp_path)
+        finally:
+            process.kill()
+    assert seen["daemon threads"] == 1
+    assert not [name for name in seen if name.startswith("worker")]
 
 
 def test_few_looks_are_no_proof(soak: ModuleType) -> None:

@@ -6,8 +6,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 __all__ = ["Signals"]
@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE_S = 1.0
+_DISK_PATIENCE_S = 30.0  # a worn SD card stalls for seconds
+_LOOK_S = 0.05
 
 
 class Signals:
@@ -23,13 +25,15 @@ class Signals:
 
     A main thread that is stuck in a screen's driver never gets there. So a thread hears the signal first and, if it
     was not taken up within a second, or the person insists with a second one, does what `in_emergency` lists and
-    ends the process. Outside the main thread no signal ever comes.
+    ends the process. It waits longer for a disk (`writing`). Outside the main thread no signal ever comes.
     """
 
     def __init__(self) -> None:
         self.in_emergency: list[Callable[[], None]] = []
         self._previous: dict[int, Any] = {}
         self._taken_up = threading.Event()
+        self._writing = False
+        self._written_s = 0.0
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> "Signals":
@@ -63,17 +67,34 @@ class Signals:
         self._taken_up.set()
         return f"{signal.Signals(self._read.recv(1)[0]).name} was received"
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """In here the main thread waits for a disk; that is no hang before half a minute is over."""
+        self._writing = True
+        try:
+            yield
+        finally:
+            self._written_s, self._writing = time.monotonic(), False
+
     def _listen(self) -> None:
         first_s = self._next()
         if first_s is None:
             return
-        if self._taken_up.wait(_PATIENCE_S):
+        if self._is_taken_up(first_s):
             again_s = self._next()
             while again_s is not None and again_s - first_s <= _PATIENCE_S:
                 again_s = self._next()
             if again_s is None:
                 return
         self._end_at_once()
+
+    def _is_taken_up(self, heard_s: float) -> bool:
+        while not self._taken_up.wait(_LOOK_S):
+            now_s = time.monotonic()
+            idle_s = 0.0 if self._writing else now_s - max(heard_s, self._written_s)
+            if idle_s > _PATIENCE_S or now_s - heard_s > _DISK_PATIENCE_S:
+                return False
+        return True
 
     def _next(self) -> float | None:
         """Wait for one of our signals; its time, or None once the run is over."""
@@ -85,7 +106,8 @@ class Signals:
         return None
 
     def _end_at_once(self) -> None:
-        log.critical("the screen, a camera or its driver does not answer: ending without it")
+        silent = "the disk" if self._writing else "the screen, a camera or its driver"
+        log.critical("%s does not answer: ending without it", silent)
         for action in self.in_emergency:
             with suppress(Exception):
                 action()

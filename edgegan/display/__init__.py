@@ -12,12 +12,13 @@ A driver may
     closed it (Esc, the window's cross), and then the run ends.
 """
 
+import importlib
 import logging
 import os
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
-from edgegan.errors import MissingDependency
+from edgegan.errors import DisplayError, MissingDependency
 from edgegan.frame import Pixels
 from edgegan.registry import DISPLAYS, Uri, check_uri
 
@@ -54,14 +55,20 @@ def screen_present(environment: Mapping[str, str] = os.environ) -> bool:
     return bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
 
 
-def window_if_any(without: str) -> str:
+def window_if_any(without: str, level: int = logging.INFO) -> str:
     """The URI of a window, or '' where none can be opened: the reason, and what follows (`without`), is logged."""
     if not screen_present():
-        log.info("there is no screen here, so %s", without)
+        log.log(level, "there is no screen here, so %s", without)
         return ""
     try:
         check_uri("display", DISPLAYS, Uri.parse("window://"))
-    except MissingDependency as error:
-        log.warning("no window: %s", error)
+        _check_desktop()
+    except (MissingDependency, DisplayError) as error:
+        log.warning("no window, so %s: %s", without, error)
         return ""
     return "window://"
+
+
+def _check_desktop() -> None:
+    """Raise `DisplayError` where DISPLAY or WAYLAND_DISPLAY names a desktop that is not there (any more)."""
+    importlib.import_module("edgegan.display.window").check_desktop()

@@ -29,7 +29,7 @@ except ImportError as error:
         raise
     raise MissingDependency(f"the library SDL2 is missing ({error})", install_command("window")) from error
 
-__all__ = ["WindowDisplay"]
+__all__ = ["WindowDisplay", "check_desktop"]
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +72,6 @@ class WindowDisplay:
             )
         _check_screen()
         self._closed = False
-        for hint, value in _HINTS.items():
-            sdl2.SDL_SetHint(hint, value)
         _connect()
         self._texture: Any = None
         self._renderer: Any = None
@@ -223,12 +221,22 @@ def _check_screen() -> None:
 def _check(success: object, doing: str) -> None:
     if not success:
         raise DisplayError(
-            f"SDL cannot {doing}: {sdl2.SDL_GetError().decode()}", "check DISPLAY, WAYLAND_DISPLAY"
+            f"SDL cannot {doing}: {sdl2.SDL_GetError().decode()}",
+            "check DISPLAY and WAYLAND_DISPLAY, or use another display: null://, file://out.mp4",
         )
+
+
+def check_desktop() -> None:
+    """Raise `DisplayError` where no desktop answers; opens no window."""
+    _check_screen()
+    _connect()
+    sdl2.SDL_QuitSubSystem(sdl2.SDL_INIT_VIDEO)
 
 
 def _connect() -> None:
     """Start SDL on the desktop. Where it finds none it would draw into memory: only if it was told to."""
+    for hint, value in _HINTS.items():
+        sdl2.SDL_SetHint(hint, value)
     _check(sdl2.SDL_InitSubSystem(sdl2.SDL_INIT_VIDEO) == 0, "reach the screen")
     driver = sdl2.SDL_GetCurrentVideoDriver()
     if driver in (b"offscreen", b"dummy") and "SDL_VIDEODRIVER" not in os.environ:
@@ -237,7 +245,8 @@ def _connect() -> None:
             f"{name}={os.environ[name]}" for name in ("DISPLAY", "WAYLAND_DISPLAY") if name in os.environ
         ]
         raise DisplayError(
-            f"there is no screen at {' or '.join(named)}", "start it on the desktop, as its user"
+            f"there is no screen at {' or '.join(named)}",
+            "start it on the desktop, as its user, or use another display: null://, file://out.mp4",
         )
 
 

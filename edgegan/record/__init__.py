@@ -5,14 +5,16 @@ What is stored is the camera's whole picture, without loss, before anything is c
 
 Camera and display run in this process, unlike those of the daemon: a person stands in front of it, nothing has to go
 on when a driver crashes, and each picture is complete on the disk the moment it is counted. A driver that hangs is
-left by Ctrl-C within a second (`edgegan.signals`).
+left by Ctrl-C within a second, a disk within half a minute (`edgegan.signals`).
 """
 
 import logging
 import math
 import select
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +25,11 @@ from edgegan.display import window_if_any
 from edgegan.errors import CameraError, CameraTimeout, DisplayError, EndOfStream, RecordError, UserError
 from edgegan.frame import Frame, Pixels
 from edgegan.framing import Framing, split_framing
-from edgegan.record.folder import RecordingFolder, same_folder
+from edgegan.record.folder import RecordingFolder, lies_within
 from edgegan.record.novelty import Novelty
 from edgegan.record.screen import Caption, Screen
 from edgegan.registry import CAMERAS, DISPLAYS, Uri, check_uri, open_driver, redacted
+from edgegan.report.text import counted
 from edgegan.signals import Signals
 
 __all__ = ["RecordOptions", "record"]
@@ -37,6 +40,9 @@ Progress = Callable[[str, float], None]
 
 _READ_S = 0.2  # Ctrl-C is heard this soon, and a hang is one after a second of it
 _LOOK_AGAIN_S = 0.5
+_OPENING_S = 0.02
+_UNSEEN = ("file", "null")
+_PRIMING_S = 2.0
 _ROUNDING_S = 1e-6  # 0.2 + 0.2 + 0.2 is more than 0.6
 _STILL_S, _STILL_TURNS = 30.0, 20
 _SILENT_S, _SILENT_TURNS = 10.0, 3
@@ -88,23 +94,53 @@ def record(options: RecordOptions, progress: Progress | None = None) -> dict[str
         signals = stack.enter_context(Signals())
         folder = stack.enter_context(RecordingFolder(options.output, append=options.append))
         signals.in_emergency.append(folder.close)
-        camera: Camera = stack.enter_context(closing(open_driver("camera", CAMERAS, uri)))
+        camera = stack.enter_context(closing(_open_camera(uri, signals)))
         screen = stack.enter_context(closing(_open_screen(display)))
         recording = _Recording(options, framing, camera, folder, screen, signals, progress)
-        signals.in_emergency.append(recording.note_end)
+        signals.in_emergency.insert(0, recording.abandon)
         return recording.run()
+
+
+def _open_camera(uri: Uri, signals: Signals) -> Camera:
+    """In a thread, for a network camera may take many seconds to answer. Raises `KeyboardInterrupt` on a signal."""
+    opened: Future[Camera] = Future()
+    threading.Thread(target=_open_into, args=(opened, uri), name="open camera", daemon=True).start()
+    while not opened.done():
+        if select.select([signals], [], [], _OPENING_S)[0]:
+            signals.received()
+            raise KeyboardInterrupt
+    return opened.result()
+
+
+def _open_into(opened: "Future[Camera]", uri: Uri) -> None:
+    try:
+        opened.set_result(open_driver("camera", CAMERAS, uri))
+    except BaseException as error:
+        opened.set_exception(error)
+
+
+def _novelty_after(folder: RecordingFolder) -> Novelty:
+    """Knows the newest pictures of earlier sessions, as many as can be read in two seconds."""
+    novelty, until_s = Novelty(), time.monotonic() + _PRIMING_S
+    for pixels in folder.earlier():
+        novelty.remember(pixels)
+        if novelty.full or time.monotonic() > until_s:
+            break
+    return novelty
 
 
 def _open_screen(display: Uri | None) -> Screen:
     if display is None:
-        window = window_if_any("nobody sees that it records")
+        window = window_if_any("nobody sees that it records", logging.WARNING)
         display = Uri.parse(window) if window else None
+    elif display.scheme in _UNSEEN:
+        log.warning("nobody sees that it records: the picture goes to %s://", display.scheme)
     return Screen(open_driver("display", DISPLAYS, display) if display else None)
 
 
 def _check_folders(output: Path, *uris: Uri | None) -> None:
     for uri in uris:
-        if uri is not None and uri.scheme == "file" and uri.path and same_folder(Path(uri.path), output):
+        if uri is not None and uri.scheme == "file" and uri.path and lies_within(Path(uri.path), output):
             raise UserError(f"'{output}' is also read, or shown, as '{uri.path}'", "give -o another folder")
 
 
@@ -123,9 +159,9 @@ class _Recording:
     ) -> None:
         self._options, self._framing, self._camera = options, framing, camera
         self._folder, self._screen, self._signals, self._progress = folder, screen, signals, progress
-        self._novelty = Novelty()
+        self._novelty = _novelty_after(folder)
         self._ended: str | None = None
-        self._interrupted = False
+        self._interrupted = self._abandoned = False
         self._session: dict[str, Any] = {}
         self._skipped = 0
         self._begin_s: float | None = None  # in the camera's time, as the two below
@@ -138,24 +174,36 @@ class _Recording:
             while self._ended is None:
                 self._step()
         except (CameraError, DisplayError, RecordError) as error:
-            self._ended = error.message
-            if self._folder.added:
-                kept = f"the {self._folder.added} pictures before that are kept in '{self._options.output}'"
-                raise type(error)(f"{error.message} ({kept})", error.mend) from error
-            raise
+            self._ended = redacted(error.message)
+            self._folder.settle()
+            raise type(error)(self._ended + self._what_is_kept(), redacted(error.mend)) from error
         finally:
             self.note_end()
         if not self._folder.added:
             self._say_why_nothing()
         if self._folder.added < self._options.count:
-            log.warning("%d of %d pictures: %s", self._folder.added, self._options.count, self._ended)
+            wanted = counted(self._options.count, "picture")
+            log.warning("%d of %s: %s", self._folder.added, wanted, self._ended)
         return self._result()
 
+    def _what_is_kept(self) -> str:
+        taken = self._folder.added
+        if not taken:
+            return ""
+        are = "is" if taken == 1 else "are"
+        return f" (the {counted(taken, 'picture')} before that {are} kept in '{self._options.output}')"
+
     def note_end(self) -> None:
-        """Complete the manifest as far as the recording came. Also called when this process is about to be ended."""
+        """Complete the manifest as far as the recording came."""
         if self._folder.added:
             counts = {"pictures": self._folder.added, "skipped": self._skipped, "last": self._folder.last}
             self._folder.describe({**self._session, **counts, "ended": self._ended or "it was ended"})
+
+    def abandon(self) -> None:
+        """Note the end while the main thread hangs, from another one; from now on nothing more is stored."""
+        self._abandoned = True
+        self._folder.settle()
+        self.note_end()
 
     def _step(self) -> None:
         frame = self._next_frame()
@@ -187,23 +235,25 @@ class _Recording:
         if self._begin_s is None:
             self._folder.check_space(pixels, self._options.count)
             self._begin_s = self._due_s = self._new_s = now_s + self._options.countdown_s * self._camera.live
-        if now_s >= self._due_s - _ROUNDING_S:
+        if now_s >= self._due_s - _ROUNDING_S and not self._abandoned:
             self._look(pixels, now_s)
         self._show(frame, pixels, self._caption(now_s))
 
     def _look(self, pixels: Pixels, now_s: float) -> None:
         """Store a picture that is due, unless it shows nothing new."""
         if self._options.keep_alike or self._novelty.is_new(pixels):
-            if not self._folder.added:
-                self._begin_session(pixels)
-            self._folder.add(pixels)
+            with self._signals.writing():
+                if not self._folder.added:
+                    self._begin_session(pixels)
+                self._folder.add(pixels)
             self._novelty.remember(pixels)
             self._new_s, self._due_s = now_s, now_s + self._options.every_s
         else:
             self._skipped += 1
             self._due_s = now_s + min(self._options.every_s, _LOOK_AGAIN_S)
         if self._folder.added == self._options.count:
-            self._ended = f"{self._options.count} pictures were taken"
+            count = self._options.count
+            self._ended = f"{counted(count, 'picture')} {'was' if count == 1 else 'were'} taken"
         elif now_s - self._new_s > (still_s := max(_STILL_S, _STILL_TURNS * self._options.every_s)):
             self._ended = f"nothing new was seen for {still_s:.0f} s (--keep-alike takes such pictures too)"
 

@@ -26,6 +26,11 @@ class Novelty:
         self._seen: npt.NDArray[np.int16] = np.empty((_REMEMBERED, _SIDE, _SIDE), np.int16)
         self._count = 0
 
+    @property
+    def full(self) -> bool:
+        """Whether another picture would take the place of the first."""
+        return self._count >= _REMEMBERED
+
     def is_new(self, pixels: Pixels) -> bool:
         """Whether none of the remembered pictures is like `pixels`, uint8 (H, W, 3)."""
         seen = self._seen[: min(self._count, _REMEMBERED)]

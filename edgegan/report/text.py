@@ -10,6 +10,7 @@ __all__ = [
     "ProgressBar",
     "bench_text",
     "bundle_text",
+    "counted",
     "doctor_text",
     "engine_text",
     "packed_text",
@@ -31,6 +32,11 @@ def table(rows: Iterable[Sequence[object]]) -> str:
         "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
         for row in texts
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 picture`, `2 pictures`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def run_text(summary: Mapping[str, Any]) -> str:

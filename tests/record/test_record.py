@@ -1,6 +1,8 @@
 """Recording as a person does it: what is stored, what is shown, and every way in which it ends."""
 
+import errno
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -20,6 +22,7 @@ from edgegan.errors import CameraError, CameraTimeout, DisplayError, RecordError
 from edgegan.frame import Frame, Pixels
 from edgegan.record import RecordOptions, record
 from edgegan.record.folder import RecordingFolder
+from edgegan.record.screen import Caption, captioned
 from edgegan.registry import CAMERAS, DISPLAYS
 from tests.camera.conftest import number_in, write_clip
 from tests.display.conftest import screenshot, x11, xvfb  # noqa: F401 (fixtures)
@@ -115,6 +118,30 @@ def test_a_password_is_kept_out_of_everything(tmp_path: Path, monkeypatch: pytes
     assert "rtsp://user:***@10.0.0.7/1" in text
 
 
+def test_a_password_in_what_the_camera_says_is_kept_out_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CAMERAS, "rtsp", f"{__name__}:Talkative")
+    with pytest.raises(CameraError) as caught:
+        recorded("rtsp://h/1", tmp_path / "rec", every_s=0, keep_alike=True)
+    assert "rtsp://user:***@h/1 is gone (the 2 pictures" in caught.value.message
+    assert caught.value.mend == "look at rtsp://user:***@h/1"
+    (session,) = json.loads((tmp_path / "rec/record.json").read_text())["sessions"]
+    assert session["ended"] == "rtsp://user:***@h/1 is gone"
+
+
+def test_the_result_holds_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CAMERAS, "rtsp", f"{__name__}:TwoPictures")
+    result = recorded("rtsp://user:hunter2@10.0.0.7/1", tmp_path / "rec", count=1)
+    assert result["camera"] == "rtsp://user:***@10.0.0.7/1"
+
+
+def test_only_the_owner_can_look_at_pictures_of_people(clip: Path, tmp_path: Path) -> None:
+    recorded(f"file://{clip}?pace=max", tmp_path / "a/rec", count=1)
+    assert (tmp_path / "a/rec").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "a").stat().st_mode & 0o777 != 0o700
+
+
 # What is there already
 
 
@@ -132,6 +159,24 @@ def test_nothing_is_overwritten_and_append_goes_on(clip: Path, tmp_path: Path) -
     manifest = json.loads((folder / "record.json").read_text())
     assert [session["pictures"] for session in manifest["sessions"]] == [2, 3]
     assert manifest["pictures"] == 5
+
+
+def test_the_manifest_counts_the_pictures_that_are_there(clip: Path, tmp_path: Path) -> None:
+    uri, folder = f"file://{clip}?pace=max", tmp_path / "rec"
+    recorded(uri, folder, count=3)
+    (folder / "00000002.png").unlink()
+    result = recorded(uri, folder, count=2, every_s=0.2, append=True)
+    assert (result["first"], result["last"]) == ("00000004.png", "00000005.png")
+    assert json.loads((folder / "record.json").read_text())["pictures"] == len(pictures(folder)) == 4
+
+
+def test_append_knows_what_earlier_sessions_saw(clip: Path, photo: Path, tmp_path: Path) -> None:
+    recorded(f"file://{photo}?pace=max", tmp_path / "rec", count=1)
+    with pytest.raises(CameraError, match="nothing was recorded"):
+        recorded(f"file://{photo}?pace=max&loop=1", tmp_path / "rec", append=True)
+    manifest = json.loads((tmp_path / "rec/record.json").read_text())
+    assert (manifest["pictures"], len(manifest["sessions"])) == (1, 1)
+    assert len(pictures(tmp_path / "rec")) == 1
 
 
 @pytest.mark.parametrize("append", [False, True])
@@ -170,6 +215,13 @@ def test_a_folder_cannot_be_recorded_into_itself(photo: Path) -> None:
             recorded(camera, photo.parent, display=display)
 
 
+def test_what_is_shown_does_not_go_into_the_recording(tmp_path: Path) -> None:
+    for inside in ("rec/shown.mp4", "rec/shown/"):
+        with pytest.raises(UserError, match="is also read, or shown, as"):
+            recorded("pattern://", tmp_path / "rec", display=f"file://{tmp_path}/{inside}")
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_camera_that_cannot_be_opened_leaves_no_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there are no pictures at"):
         recorded(f"file://{tmp_path}/nothing.mp4", tmp_path / "a/b/rec")
@@ -200,6 +252,34 @@ def test_a_disk_that_fills_up_keeps_what_was_recorded(
     assert all(read_stamp(pixels) for pixels in kept)
     assert not list((small_disk / "rec").glob(".*"))
     json.loads((small_disk / "rec/record.json").read_text())
+
+
+@pytest.mark.parametrize("small_disk", ["size=64k"], indirect=True)
+def test_a_disk_without_room_for_one_picture_is_left_as_it_was(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RecordingFolder, "check_space", lambda *_: None)  # somebody else filled it meanwhile
+    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    cv2.imwrite(str(small_disk.parent / "noise.png"), noise)
+    with pytest.raises(RecordError, match="No space left on device") as caught:
+        recorded(f"file://{small_disk.parent}/noise.png?pace=max", small_disk)
+    assert "kept" not in caught.value.message
+    assert os.listdir(small_disk) == []
+
+
+def test_the_manifest_is_replaced_in_one_step(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded(f"file://{clip}?pace=max", tmp_path / "rec", count=2)
+    before = (tmp_path / "rec/record.json").read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with RecordingFolder(tmp_path / "rec", append=True) as folder:
+        monkeypatch.setattr("edgegan.files.sync", full)
+        folder.describe({"first": "00000003.png"})
+        assert (tmp_path / "rec/record.json").read_bytes() == before
 
 
 @pytest.mark.parametrize("small_disk", ["ro"], indirect=True)
@@ -240,6 +320,25 @@ class TwoPictures:
 
     def close(self) -> None:
         pass
+
+
+class Talkative(TwoPictures):
+    """A camera whose library puts its whole URL into an error."""
+
+    def read(self, timeout_s: float) -> Frame:
+        try:
+            return super().read(timeout_s)
+        except CameraError:
+            url = "rtsp://user:hunter2@h/1"
+            raise CameraError(f"{url} is gone", f"look at {url}") from None
+
+
+class Slow(TwoPictures):
+    """A network camera that takes long to open."""
+
+    def __init__(self, path: str) -> None:
+        Path(path).touch()
+        time.sleep(20)
 
 
 class Silent(TwoPictures):
@@ -319,12 +418,53 @@ def test_the_screen_counts_down_then_shows_a_red_dot_which_is_not_recorded(tmp_p
     assert (middle.min(axis=1) > 250).sum() > 1500, "white letters in the middle"
 
 
+def test_where_nothing_moves_the_screen_says_so(photo: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    options = RecordOptions(
+        f"file://{photo}?pace=max&loop=1", tmp_path / "rec", countdown_s=0, display="null://"
+    )
+    record(options, lambda what, _share: told.append(what))
+    assert "1 of 120" in told
+    assert "1 of 120: nothing moves" in told
+
+
+def test_it_looks_again_every_half_second_where_nothing_moves(photo: Path, tmp_path: Path) -> None:
+    result = recorded(f"file://{photo}?pace=max&loop=1", tmp_path / "rec", every_s=2)
+    assert 65 < result["skipped"] < 85  # in 40 s; a clip of 25 pictures a second is looked at every 0.52 s
+
+
+@pytest.mark.parametrize(("size", "shown"), [((2160, 3840), (1080, 1920)), ((480, 640), (480, 640))])
+def test_a_large_picture_is_made_smaller_for_the_screen(
+    size: tuple[int, int], shown: tuple[int, int]
+) -> None:
+    assert captioned(np.zeros((*size, 3), np.uint8), Caption("1 of 2")).shape == (*shown, 3)
+
+
+@pytest.mark.parametrize("display", ["null://", "file://{}/shown/"])
+def test_a_display_that_nobody_sees_is_said_to_be_one(
+    clip: Path, tmp_path: Path, display: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorded(f"file://{clip}?pace=max", tmp_path / "rec", count=1, display=display.format(tmp_path))
+    (warning,) = [r for r in caplog.records if r.levelno == logging.WARNING]
+    assert "nobody sees that it records" in warning.getMessage()
+
+
+def test_a_desktop_that_is_gone_is_said_and_it_records(tmp_path: Path, clip: Path) -> None:
+    pytest.importorskip("sdl2")
+    environment = {**os.environ, "DISPLAY": ":999"}
+    environment.pop("WAYLAND_DISPLAY", None)
+    arguments = ("--camera", f"file://{clip}?pace=max", "-o", str(tmp_path / "rec"), "--count", "2")
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, env=environment, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING edgegan.display: no window, so nobody sees that it records" in done.stderr
+
+
 def test_without_a_screen_it_says_so(tmp_path: Path, clip: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
     arguments = ("--camera", f"file://{clip}?pace=max", "-o", str(tmp_path / "rec"), "--count", "2")
     done = subprocess.run(command(*arguments), capture_output=True, text=True, env=environment, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert "there is no screen here, so nobody sees that it records" in done.stderr
+    assert "WARNING edgegan.display: there is no screen here, so nobody sees that it records" in done.stderr
     assert done.stdout.startswith("2 pictures in")
 
 
@@ -393,6 +533,12 @@ class Hung(TwoPictures):
         return self._pattern.read(timeout_s)
 
 
+class HungAtOnce(Hung):
+    """A camera whose driver never gives a picture."""
+
+    count = 2
+
+
 HUNG = """
 import sys
 from edgegan.cli import main
@@ -403,17 +549,102 @@ sys.exit(main(["record", "--camera", "hung://", "--display", "null://", "--count
 """
 
 
-def test_ctrl_c_leaves_a_camera_that_hangs(tmp_path: Path) -> None:
+def ended(script: str, *arguments: str, at: Path, after_s: float = 0.0) -> "subprocess.CompletedProcess[str]":
+    """Run a script of this project and send it SIGINT as soon as a file is there."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
-    command = [sys.executable, "-c", HUNG, str(tmp_path / "rec")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        while not (tmp_path / "rec/00000002.png").exists() and process.poll() is None:
-            time.sleep(0.02)
-        time.sleep(0.5)
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *arguments], stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        while not at.exists() and process.poll() is None:
+            time.sleep(0.005)
+        time.sleep(after_s)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=10)
-    assert process.returncode == 1
-    assert "the screen, a camera or its driver does not answer" in err
+        _, err = process.communicate(timeout=60)
+    return subprocess.CompletedProcess([], process.returncode, "", err)
+
+
+SLOW_DISK = """
+import sys, time
+from edgegan import files
+from edgegan.cli import main
+sync = files.sync
+def stall(descriptor):
+    time.sleep(float(sys.argv[2]))
+    sync(descriptor)
+files.sync = stall
+sys.exit(main(["record", "--camera", "pattern://", "--display", "null://", "--countdown", "0", "--every", "0",
+    "--keep-alike", "-o", sys.argv[1]]))
+"""
+
+
+@pytest.mark.parametrize("picture", [1, 2])
+def test_a_disk_that_stalls_is_no_hang(tmp_path: Path, picture: int) -> None:
+    at = tmp_path / f"rec/{picture:08d}.png"
+    done = ended(SLOW_DISK, str(tmp_path / "rec"), "1.3", at=at)
+    assert done.returncode == 0, done.stderr
+    assert "does not answer" not in done.stderr
+    manifest = json.loads((tmp_path / "rec/record.json").read_text())
+    assert (
+        manifest["pictures"]
+        == manifest["sessions"][0]["pictures"]
+        == len(pictures(tmp_path / "rec"))
+        >= picture
+    )
+    assert manifest["sessions"][0]["ended"] == "SIGINT was received"
+    assert not list((tmp_path / "rec").glob(".*"))
+
+
+STOPPED_DISK = SLOW_DISK.replace(
+    "time.sleep(float(sys.argv[2]))",
+    "time.sleep(1e9 if threading.current_thread() is threading.main_thread() and exists(sys.argv[2]) else 0)",
+).replace(
+    "import sys, time",
+    "import sys, threading, time\nfrom os.path import exists\nfrom edgegan import signals\n"
+    "signals._DISK_PATIENCE_S = 2",
+)
+
+
+def test_a_disk_that_stops_is_left_and_what_has_its_name_is_counted(tmp_path: Path) -> None:
+    at = tmp_path / "rec/00000002.png"
+    done = ended(STOPPED_DISK, str(tmp_path / "rec"), str(at), at=at)
+    assert done.returncode == 1
+    assert "the disk does not answer" in done.stderr
+    manifest = json.loads((tmp_path / "rec/record.json").read_text())
+    assert manifest["pictures"] == manifest["sessions"][0]["pictures"] == len(pictures(tmp_path / "rec")) == 2
+    assert manifest["sessions"][0]["ended"]
+    assert not list((tmp_path / "rec").glob(".*"))
+
+
+SLOW_CAMERA = """
+import sys
+from edgegan.cli import main
+from edgegan.registry import CAMERAS
+CAMERAS["slow"] = "tests.record.test_record:Slow"
+sys.exit(main(["record", "--camera", f"slow://{sys.argv[2]}", "--display", "null://", "-o", sys.argv[1]]))
+"""
+
+
+def test_ctrl_c_while_a_camera_opens_leaves_nothing(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    started = time.monotonic()
+    done = ended(SLOW_CAMERA, str(tmp_path / "rec"), str(begun), at=begun)
+    assert time.monotonic() - started < 15
+    assert done.returncode == 130, done.stderr
+    assert "does not answer" not in done.stderr
+    assert os.listdir(tmp_path) == ["begun"]
+
+
+def test_ctrl_c_leaves_a_camera_that_hangs_before_the_first_picture_and_no_folder(tmp_path: Path) -> None:
+    script = HUNG.replace(":Hung", ":HungAtOnce")
+    done = ended(script, str(tmp_path / "rec"), at=tmp_path / "rec", after_s=2)
+    assert done.returncode == 1
+    assert os.listdir(tmp_path) == []
+
+
+def test_ctrl_c_leaves_a_camera_that_hangs(tmp_path: Path) -> None:
+    done = ended(HUNG, str(tmp_path / "rec"), at=tmp_path / "rec/00000002.png", after_s=0.5)
+    assert done.returncode == 1
+    assert "the screen, a camera or its driver does not answer" in done.stderr
     (session,) = json.loads((tmp_path / "rec/record.json").read_text())["sessions"]
     assert session["pictures"] == len(pictures(tmp_path / "rec")) == 2
 

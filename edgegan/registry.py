@@ -88,11 +88,15 @@ class Uri:
         path, _, query = rest.partition("?")
         pairs = parse_qsl(query, keep_blank_values=True)
         if twice := [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]:
-            raise ConfigError(f"'{text}' gives the option '{twice[0]}' more than once", "keep one of them")
+            raise ConfigError(
+                f"'{redacted(text)}' gives the option '{twice[0]}' more than once", "keep one of them"
+            )
         try:
             return cls(scheme, unquote(path, errors="strict"), dict(pairs))
         except UnicodeDecodeError as error:
-            raise ConfigError(f"what '{text}' names with '%' is not valid UTF-8", _RENAME) from error
+            raise ConfigError(
+                f"what '{redacted(text)}' names with '%' is not valid UTF-8", _RENAME
+            ) from error
 
     def without(self, *names: str) -> "Uri":
         """The same URI less some options."""
@@ -119,9 +123,14 @@ def redacted(text: str) -> str:
     text = re.sub(
         r"(?i)\b(rtsps?:/*[^\s\"'<>/?#@:]*):[^\s\"'<>]*@", r"\1:***@", text
     )  # also with a plain / in it
+    text = re.sub(  # also with an @ in the user's name; behind a host there is a port
+        r"(?i)\b(rtsps?:/*[^\s\"'<>/?#:]*@[^\s\"'<>/?#:]*):(?!\*\*\*@|\d*(?![^\s\"'<>/?#]))[^\s\"'<>]*@",
+        r"\1:***@",
+        text,
+    )
     text = re.sub(r"(?<=://)([^\s/?#@:]*):[^\s/?#@]*@", r"\1:***@", text)
     return re.sub(
-        r"(?i)([?&_/][^=&\s]*(?:pass|pwd|secret|token|key)[^=&\s]*=)[^&\s\"']*",
+        r"(?i)([?&;_/][^=&;\s]*(?:pass|psw|pwd|secret|token|key)[^=&;\s]*=)[^&;\s\"']*",
         r"\1***",
         text,
     )

@@ -63,6 +63,14 @@ def test_what_is_no_uri(text: str) -> None:
         Uri.parse(text)
 
 
+@pytest.mark.parametrize("text", ["rtsp:/me:hunter2@h/1", "x://me:hunter2@h?a=1&a=2", "x://me:hunter2@h/%E9"])
+def test_what_cannot_be_parsed_is_said_without_its_password(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Uri.parse(text)
+    assert "hunter2" not in str(caught.value)
+    assert "me:***@h" in str(caught.value)
+
+
 def test_options_are_converted_by_annotation() -> None:
     shared = object()
     part = open_driver(
@@ -180,6 +188,12 @@ def test_every_generator_needs_a_bundle_or_says_that_it_does_not() -> None:
         ("file://a:b@c.mp4", "file://a:***@c.mp4"),
         ("RTSPS://me:p@w/@h:1/x?y=1", "RTSPS://me:***@h:1/x?y=1"),
         ("rtsp:/me:pw@h/x", "rtsp:/me:***@h/x"),
+        ("rtsp://us@er:pw@h/x", "rtsp://us@er:***@h/x"),
+        ("rtsp://us@er:p/w@h/x", "rtsp://us@er:***@h/x"),
+        ("rtsp://us@er:12@h/x", "rtsp://us@er:***@h/x"),
+        ("rtsp://me:a/b?c#d@h/1", "rtsp://me:***@h/1"),
+        ("rtsp://h/?psw=x&pass=y&passphrase=z", "rtsp://h/?psw=***&pass=***&passphrase=***"),
+        ("rtsp://h/1;password=x;channel=2", "rtsp://h/1;password=***;channel=2"),
         ("rtsp://h/user=admin_password=p_w_channel=1.sdp", "rtsp://h/user=admin_password=***"),
         ('{"camera":"rtsp://me:pw@h/x","other":"a@b"}', '{"camera":"rtsp://me:***@h/x","other":"a@b"}'),
         ("two: rtsp://a:b@h/x and rtsp://c:d@h/y", "two: rtsp://a:***@h/x and rtsp://c:***@h/y"),

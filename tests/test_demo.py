@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,11 @@ import av
 import numpy as np
 import pytest
 
+from edgegan.demo import run_demo
+from edgegan.errors import UserError
+from edgegan.report.export import export_csv, remove_export
 from edgegan.telemetry.trace import summarise
+from tests.report.test_export import write_trace
 
 
 def edgegan(*arguments: str, timeout: float = 90) -> subprocess.CompletedProcess[str]:
@@ -87,8 +92,40 @@ def test_a_folder_that_is_a_file_is_one_clear_error(tmp_path: Path) -> None:
 
 def test_a_second_demo_says_what_it_replaces(tmp_path: Path) -> None:
     (tmp_path / "demo.html").write_text("older")
+    export_csv(write_trace(tmp_path / "demo.trace", 3))
+    (tmp_path / "demo.trace").unlink()
     done = edgegan("demo", "-o", str(tmp_path), "--seconds", "1", "--display", "null://", "--json")
     assert done.returncode == 0, done.stderr
-    assert f"in '{tmp_path}' this replaces demo.html (give -o another folder" in done.stderr
-    assert json.loads(done.stdout)["replaced"] == ["demo.html"]
+    replaced = "demo.html, demo.csv, demo.events.csv"
+    assert f"in '{tmp_path}' this replaces {replaced} (give -o another folder" in done.stderr
+    assert json.loads(done.stdout)["replaced"] == replaced.split(", ")
+    assert not list(tmp_path.glob("*.csv"))
     assert (tmp_path / "demo.html").read_text("utf-8") != "older"
+
+
+def test_a_table_that_is_no_export_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "demo.csv").write_text("precious")
+    assert remove_export(tmp_path / "demo.trace") == []
+    assert (tmp_path / "demo.csv").read_text() == "precious"
+
+
+def test_the_folder_of_a_recording_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text("{}")
+    with pytest.raises(UserError, match=r"holds a recording \(record\.json\): give -o another folder"):
+        run_demo(tmp_path, 1, "null://")
+    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_where_the_desktop_is_gone_the_video_is_left_all_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("sdl2")
+    environment = {**os.environ, "DISPLAY": ":999"}
+    environment.pop("WAYLAND_DISPLAY", None)
+    command = [sys.executable, "-m", "edgegan", "demo", "-o", str(tmp_path / "a"), "--seconds", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "no window, so the picture goes into the video file alone" in done.stderr
+    command += ["--display", "window://", "-o", str(tmp_path / "b/c")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, env=environment)
+    assert done.returncode == 1
+    assert "null://" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "b").exists()

@@ -8,7 +8,7 @@ import csv
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from edgegan.files import beside, put_in_place, remove, sync
 from edgegan.telemetry.statistics import MEASURES
 from edgegan.telemetry.trace import open_trace, read_description
 
-__all__ = ["csv_paths", "export_csv"]
+__all__ = ["csv_paths", "export_csv", "remove_export"]
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,8 @@ _TELL_EVERY = 10_000
 
 def csv_paths(trace: Path, output: Path | None) -> tuple[Path, Path]:
     """Where frames and events go: `output` (default: the trace's name with .csv), and .events.csv beside it."""
-    frames = output or trace.parent / f"{trace.stem}.csv"
+    name = trace.stem if trace.suffix == ".trace" else trace.name  # run.v1 and run.v2 are two traces
+    frames = output or trace.parent / f"{name}.csv"
     if not frames.name:
         raise UserError(f"'{frames}' is a folder", "name a file in it")
     stem = frames.name[:-4] if frames.name.lower().endswith(".csv") else frames.name
@@ -73,6 +74,18 @@ def export_csv(trace: Path, output: Path | None = None, progress: Progress | Non
         log.warning("Excel and LibreOffice show the first %d rows only", _ROWS_OF_A_SPREADSHEET)
     files = {"frames": str(paths[0]), "events": str(paths[1])}
     return {"trace": str(trace), "format": "csv", "frames": frames, "events": events, "files": files}
+
+
+def remove_export(trace: Path) -> list[Path]:
+    """Remove the tables that an export of this trace wrote beside it, for a new trace takes its place; says which."""
+    removed = []
+    for path, heading in zip(csv_paths(trace, None), (_FRAMES, _EVENTS), strict=True):
+        with suppress(UserError):
+            _check_target(path, heading)
+            if path.exists():
+                remove(path)
+                removed.append(path)
+    return removed
 
 
 @contextmanager

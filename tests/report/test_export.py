@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,25 @@ def test_events_lie_beside_the_frames(trace: Path, tmp_path: Path) -> None:
 )
 def test_names(given: str | None, frames: str, events: str) -> None:
     assert csv_paths(Path("a/run.trace"), Path(given) if given else None) == (Path(frames), Path(events))
+
+
+def test_two_traces_never_share_a_table() -> None:
+    names = [csv_paths(Path(f"run.{end}"), None)[0].name for end in ("trace", "v1", "v2")]
+    assert names == ["run.csv", "run.v1.csv", "run.v2.csv"]
+
+
+def test_both_tables_are_of_one_instant(trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgegan.report.export._TELL_EVERY", 100)
+    with closing(sqlite3.connect(trace)) as run:
+        run.execute("PRAGMA journal_mode = WAL")  # as while a run goes on
+
+    def goes_on(*_: object) -> None:
+        with closing(sqlite3.connect(trace)) as run, run:
+            run.execute("INSERT INTO events (at_ns, kind, details) VALUES (1, 'later', '{}')")
+
+    done = export_csv(trace, progress=goes_on)
+    assert [row["kind"] for row in rows(done["files"]["events"])] == ["first_frame", "stopped"]
+    assert export_csv(trace)["events"] == 7
 
 
 def test_a_folder_is_no_name() -> None:

@@ -14,6 +14,7 @@ The daemon imports this module, so it needs the standard library alone.
 import hashlib
 import json
 import math
+import os
 import re
 import stat
 import zipfile
@@ -291,8 +292,9 @@ def _read(path: Path, name: str, most_bytes: int) -> bytes:
         )
     except FileNotFoundError as error:
         if path.is_dir():
-            raise BundleError(f"'{path}' is no bundle: it has no '{name}'", _MAKE_AGAIN) from error
-        raise BundleError(f"there is no bundle '{path}'", "check the path") from error
+            raise _no_bundle(path, name) from error
+        mend = f"check the path, or make it: edgegan pack MODEL.onnx -o {path}"
+        raise BundleError(f"there is no bundle '{path}', nor anything else of that name", mend) from error
     except KeyError as error:
         raise BundleError(f"'{path}' is no bundle: it has no '{name}'", _MAKE_AGAIN) from error
     except (zipfile.BadZipFile, EOFError) as error:
@@ -305,6 +307,36 @@ def _read(path: Path, name: str, most_bytes: int) -> bytes:
         raise BundleError(
             f"cannot read '{name}' of bundle '{path}': {reason}", "check the path and its permissions"
         ) from error
+
+
+def _no_bundle(folder: Path, name: str) -> BundleError:
+    """What a folder holds instead, and what to do about it."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        return BundleError(f"cannot look into '{folder}': {error.strerror}", "check its permissions")
+    if name != MANIFEST or "reference_input.png" in names:
+        return BundleError(f"the bundle '{folder}' is not whole: it has no '{name}'", _MAKE_AGAIN)
+    what = f"'{folder}' is no bundle"
+    if not names:
+        return BundleError(
+            f"{what}: it is empty", "name a bundle, or make one: edgegan pack MODEL.onnx -o BUNDLE"
+        )
+    if "record.json" in names:
+        return BundleError(f"{what}: it holds a recording", "name the folder that edgegan pack wrote")
+    if inner := next((name for name in names if _looks_like_one(folder / name)), ""):
+        return BundleError(f"{what}, but holds '{inner}'", f"name that: {folder / inner}")
+    if model := next((n for n in names if n.endswith(".onnx")), ""):
+        mend = f"pack it first: edgegan pack {folder / model} -o {Path(model).stem}.edgegan"
+        return BundleError(f"{what}, but holds the ONNX model '{model}'", mend)
+    found = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    return BundleError(
+        f"{what}: it holds {found}, and no '{name}'", "name the folder that edgegan pack wrote"
+    )
+
+
+def _looks_like_one(path: Path) -> bool:
+    return path.suffix in ARCHIVE_SUFFIXES or os.path.isfile(path / MANIFEST)  # noqa: PTH113 - as in is_engine
 
 
 def _read_from_folder(path: Path, most_bytes: int) -> bytes:

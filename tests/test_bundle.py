@@ -305,3 +305,37 @@ def test_needs_nothing_but_the_standard_library():
     )
     tops = {name.partition(".")[0] for name in loaded.stdout.split()}
     assert tops - set(sys.stdlib_module_names) == {"edgegan"}
+
+
+@pytest.mark.parametrize(
+    ("holds", "says"),
+    [
+        ([], "is no bundle: it is empty: name a bundle, or make one: edgegan pack"),
+        (
+            ["a.txt", "b", "c", "d"],
+            "is no bundle: it holds a.txt, b, c, …, and no 'manifest.json': name the folder",
+        ),
+        (["record.json", "00000001.png"], "is no bundle: it holds a recording"),
+        (["a.edgegan", "b.onnx"], "is no bundle, but holds 'a.edgegan': name that: "),
+        (
+            ["b.onnx"],
+            "is no bundle, but holds the ONNX model 'b.onnx': pack it first: edgegan pack .*/b.onnx -o b.edgegan",
+        ),
+        (
+            ["reference_input.png", "model_fp32.onnx"],
+            "is not whole: it has no 'manifest.json': copy the bundle again",
+        ),
+    ],
+)
+def test_a_folder_of_something_else_is_said_to_be_one(tmp_path: Path, holds: list[str], says: str) -> None:
+    for name in holds:
+        (tmp_path / name).touch()
+    with pytest.raises(BundleError, match=says):
+        Bundle.open(tmp_path)
+
+
+def test_a_name_that_is_not_there_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(
+        BundleError, match=r"there is no bundle '.*/x', nor anything else.*edgegan pack MODEL\.onnx -o .*/x"
+    ):
+        Bundle.open(tmp_path / "x")

@@ -45,7 +45,9 @@ def run_text(summary: Mapping[str, Any]) -> str:
     latencies = {"end to end": summary.get("end_to_end_ms"), **stages}
     parts = [
         _filled(
-            "{frames} frames at {throughput_hz} Hz, {dropped} dropped, first after {first_frame_s} s", summary
+            f"{counted(summary['frames'], 'frame')} at {{throughput_hz}} Hz, {{dropped}} dropped, "
+            "first after {first_frame_s} s",
+            summary,
         ),
         _latencies(latencies, ("p50", "p95", "p99")),
         *(_fallback(f) for f in summary.get("fallbacks") or ()),
@@ -57,10 +59,10 @@ def run_text(summary: Mapping[str, Any]) -> str:
 
 def bundle_text(description: Mapping[str, Any]) -> str:
     """What `inspect` and `pack` give."""
-    rows: list[Sequence[object]] = [("precision", "MB", "MMACs", "parameters", "PSNR dB")]
+    rows: list[Sequence[object]] = [("precision", "size", "MMACs", "parameters", "PSNR dB")]
     for precision, model in (description.get("models") or {}).items():
         quality = model.get("quality") or {}
-        size, macs = _scaled(model.get("bytes"), 1e6), _scaled(model.get("macs"), 1e6)
+        size, macs = _size(model.get("bytes")), _scaled(model.get("macs"), 1e6)
         rows.append((precision, size, macs, model.get("params"), quality.get("psnr_db")))
     pixels = [f"{side}: {_pixels(description.get(side) or {})}" for side in ("input", "output")]
     assumed = [f"assumed: {assumption}" for assumption in description.get("assumptions") or ()]
@@ -88,16 +90,18 @@ def engine_text(description: Mapping[str, Any]) -> str:
         f"{r.get('runtime')} {r.get('precision')}" for r in description.get("ladder") or ()
     )
     here = "" if description.get("fits_here") else f"not usable here: {description.get('misfit')}"
-    built = _filled("engine: {engine}, built {built_at}", description)
+    is_old = description.get("built") is False  # of `inspect` there is no such key
+    built = _filled("engine: {engine}, " + ("already " if is_old else "") + "built {built_at}", description)
+    built += " (edgegan build --again builds it anew)" if is_old else ""
     head = bundle_text(description)
     return "\n".join(filter(None, [head, "", table(rows), *refused, f"runs: {ladder}", built, here]))
 
 
 def record_text(result: Mapping[str, Any]) -> str:
     """What `record` gives."""
-    taken = _filled("{pictures} pictures in {directory}, {first} to {last}, ", result)
+    taken = counted(result["pictures"], "picture") + _filled(" in {directory}, {first} to {last}, ", result)
     left_out = "; {skipped} that showed nothing new were left out" if result.get("skipped") else ""
-    return taken + f"{_cell(_scaled(result.get('bytes'), 1e6))} MB" + _filled(left_out, result)
+    return taken + _size(result.get("bytes")) + _filled(left_out, result)
 
 
 def packed_text(description: Mapping[str, Any], written: Path) -> str:
@@ -108,7 +112,7 @@ def packed_text(description: Mapping[str, Any], written: Path) -> str:
         f"differ by at most {levels} grey level{'' if levels == 1 else 's'}" if levels else "draw the same"
     )
     lines = [bundle_text(description), f"compared with {agreement['original']}"]
-    last = f"written to {written}; packed and original {differ} on {pictures} pictures"
+    last = f"written to {written}; packed and original {differ} on {counted(pictures, 'picture')}"
     return "\n".join([*lines, last])
 
 
@@ -210,7 +214,17 @@ def _scaled(value: float | None, unit: float) -> float | None:
     return None if value is None else value / unit
 
 
+def _size(count: int | None) -> str:
+    """`596.4 kB`, `1.126 MB`."""
+    if count is None:
+        return _cell(None)
+    unit, name = (1e6, "MB") if count >= 1e6 else (1e3, "kB") if count >= 1e3 else (1, "bytes")
+    return f"{count / unit:.4g} {name}"
+
+
 def _cell(value: object) -> str:
     if value is None or value == "":
         return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 9999.5 else f"{value:.4g}"  # 1.008e+04 is hard to read

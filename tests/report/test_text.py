@@ -60,8 +60,8 @@ def test_a_run_without_frames_and_one_with_power() -> None:
 def test_bundle() -> None:
     side = {"shape": [1, 256, 448, 3], "dtype": "uint8", "layout": "NHWC", "colour": "BGR"}
     models = {
-        "fp32": {"bytes": 596_362, "macs": 1_205_600_256, "params": 146_306, "quality": None},
-        "int8": {"bytes": 160_000, "macs": None, "params": 146_306, "quality": {"psnr_db": 38.25}},
+        "fp32": {"bytes": 596_362, "macs": 10_080_000_256, "params": 146_306, "quality": None},
+        "int8": {"bytes": 1_351_000, "macs": None, "params": 146_306, "quality": {"psnr_db": 38.25}},
     }
     assumptions = ["input range 0 to 1"]
     described = {"name": "paint", "input": side, "output": side, "models": models, "assumptions": assumptions}
@@ -69,9 +69,9 @@ def test_bundle() -> None:
         "paint",
         "input: 1x256x448x3 uint8 BGR",
         "output: 1x256x448x3 uint8 BGR",
-        "precision      MB  MMACs  parameters  PSNR dB",
-        "fp32       0.5964   1206      146306        -",
-        "int8         0.16      -      146306    38.25",
+        "precision      size   MMACs  parameters  PSNR dB",
+        "fp32       596.4 kB  10,080      146306        -",
+        "int8       1.351 MB       -      146306    38.25",
         "assumed: input range 0 to 1",
     ]
 
@@ -130,6 +130,20 @@ def test_a_recording_says_what_was_left_out_only_if_something_was() -> None:
     taken = "5 pictures in rec, 00000001.png to 00000005.png, 1.126 MB"
     assert record_text({**result, "skipped": 0}) == taken
     assert record_text({**result, "skipped": 7}) == f"{taken}; 7 that showed nothing new were left out"
+
+
+def test_one_is_singular_and_small_sizes_are_in_kilobytes() -> None:
+    assert run_text({"frames": 1}).startswith("1 frame at ")
+    one = {"pictures": 1, "directory": "rec", "first": "00000001.png", "last": "00000001.png", "bytes": 9344}
+    assert record_text(one) == "1 picture in rec, 00000001.png to 00000001.png, 9.344 kB"
+
+
+def test_an_engine_that_was_there_already_says_so() -> None:
+    engine = {"engine": "store/a.engine", "built_at": "today", "fits_here": True}
+    assert "engine: store/a.engine, built today" in engine_text({**engine, "built": True}).splitlines()
+    assert engine_text({**engine, "built": False}).splitlines()[-1] == (
+        "engine: store/a.engine, already built today (edgegan build --again builds it anew)"
+    )
 
 
 def test_an_engine_shows_what_was_tried_fastest_first_and_what_was_refused() -> None:

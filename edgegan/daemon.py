@@ -23,6 +23,7 @@ from edgegan.frame import FrameTiming
 from edgegan.keeper import WorkerKeeper
 from edgegan.plan import Plan, plan_from_config
 from edgegan.registry import DISPLAYS, Uri, open_driver, redacted
+from edgegan.report.text import counted
 from edgegan.signals import Signals
 from edgegan.telemetry.statistics import FrameStatistics
 from edgegan.telemetry.trace import TraceWriter, run_summary
@@ -262,8 +263,7 @@ class Daemon:
             self._keeper.waits()
         else:
             level = logging.WARNING if kind == "camera_silent" else logging.INFO
-            details = ", ".join(f"{k} {v}" for k, v in message.items())
-            log.log(level, "%s: %s", kind.replace("_", " "), details)
+            log.log(level, "%s", _in_words(kind, message))
             self._event(kind, **message)
 
     def _drain(self) -> None:
@@ -352,3 +352,20 @@ class Daemon:
         except EdgeganError as error:
             log.error("display %s: %s", display.description, error)
             self._failure = self._failure or error
+
+
+def _in_words(kind: str, told: dict[str, Any]) -> str:
+    """What a worker tells as whoever looks after the installation reads it; the trace has all of it."""
+    if kind == "generator_loaded":
+        whose = f"{told['bundle']}, by " if told.get("bundle") else ""
+        drawn_by = " ".join(str(told[key]) for key in ("runtime", "version", "precision") if told.get(key))
+        threads = told.get("threads")
+        on = f" on {counted(threads, 'thread')}" if isinstance(threads, int) else ""
+        return f"generator loaded: {whose}{drawn_by}{on}"
+    if kind == "camera_opened":
+        return f"camera opened: {told['description']}"
+    if kind == "camera_silent":
+        return f"the camera has given nothing for {told['for_s']:g} s; the last picture stays"
+    if kind == "camera_back":
+        return f"the camera is back, after {told['after_s']:g} s"
+    return ", ".join([kind.replace("_", " "), *(f"{key} {value}" for key, value in told.items())])

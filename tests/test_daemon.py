@@ -23,7 +23,7 @@ import edgegan
 from edgegan import registry
 from edgegan.camera.pattern import PatternCamera, read_stamp
 from edgegan.config import load_config
-from edgegan.daemon import Daemon, run
+from edgegan.daemon import Daemon, _in_words, run
 from edgegan.display.scaling import Scaler
 from edgegan.errors import CameraError, ConfigError, DisplayError, GeneratorError, UserError
 from edgegan.frame import Pixels
@@ -442,3 +442,31 @@ def test_a_worker_that_never_loads_is_replaced(caplog: pytest.LogCaptureFixture)
     with caplog.at_level(logging.ERROR), pytest.raises(GeneratorError, match="before its first picture"):
         run(config(seconds=1.5, **{"worker.start_timeout_seconds": 0.05}))
     assert "it has drawn nothing for 0.05 s" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "words"),
+    [
+        (
+            "generator_loaded",
+            {
+                "runtime": "onnxruntime",
+                "version": "1.27.0",
+                "threads": 2,
+                "spinning": "auto",
+                "bundle": "paint",
+                "precision": "fp32",
+                "model_sha256": "507a",
+                "fingerprint": None,
+            },
+            "generator loaded: paint, by onnxruntime 1.27.0 fp32 on 2 threads",
+        ),
+        ("generator_loaded", {"runtime": "passthrough"}, "generator loaded: passthrough"),
+        ("camera_opened", {"description": "C920, 30 Hz", "rate_hertz": 30.0}, "camera opened: C920, 30 Hz"),
+        ("camera_silent", {"for_s": 2.5}, "the camera has given nothing for 2.5 s; the last picture stays"),
+        ("camera_back", {"after_s": 4.0}, "the camera is back, after 4 s"),
+        ("something_new", {"a": 1}, "something new, a 1"),
+    ],
+)
+def test_the_log_is_in_words(kind: str, told: dict[str, Any], words: str) -> None:
+    assert _in_words(kind, told) == words

@@ -613,11 +613,12 @@ def _trace(args: argparse.Namespace) -> Outcome:
 
 def _export(args: argparse.Namespace) -> Outcome:
     from edgegan.report.export import export_csv
-    from edgegan.report.text import ProgressBar
+    from edgegan.report.text import ProgressBar, counted
 
     with ProgressBar(sys.stderr) as progress:
         done = export_csv(args.file, args.output, progress)
-    return done, "\n".join(f"{done[table]} {table}: {file}" for table, file in done["files"].items())
+    texts = (f"{counted(done[table], table[:-1])}: {file}" for table, file in done["files"].items())
+    return done, "\n".join(texts)
 
 
 def _format(text: str) -> str:

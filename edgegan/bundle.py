@@ -35,6 +35,7 @@ __all__ = [
     "Bundle",
     "check_target",
     "copy_bundle",
+    "json_from_bytes",
     "write_bundle",
 ]
 
@@ -246,6 +247,11 @@ def _check_figures(precision: str, model: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} of the model '{precision}' is {value!r}")
 
 
+def json_from_bytes(data: bytes) -> Any:
+    """What JSON says; raises `ValueError` for what is none, also for NaN and infinity."""
+    return json.loads(data, parse_float=_number, parse_constant=_number)
+
+
 def _number(text: str) -> float:
     """JSON has no NaN and no infinity; Python's reader lets them pass, also as 1e999."""
     if not math.isfinite(value := float(text)):
@@ -255,7 +261,7 @@ def _number(text: str) -> float:
 
 def _parsed(path: Path, text: bytes) -> dict[str, Any]:
     with _damaged(path):
-        manifest = json.loads(text, parse_float=_number, parse_constant=_number)
+        manifest = json_from_bytes(text)
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise BundleError(
                 f"'{path}' is no bundle of edgegan", "make one: edgegan pack MODEL.onnx -o BUNDLE"

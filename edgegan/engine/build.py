@@ -23,9 +23,9 @@ from edgegan.bundle import Bundle
 from edgegan.engine.candidates import DEFAULT, RUNTIMES, Candidate, PassedOver, candidates
 from edgegan.engine.fingerprint import describe_device, runtime_version
 from edgegan.engine.gate import GATES, gate_pictures, judged, why_not
-from edgegan.engine.store import Engine, Store, bundle_of, is_engine, write_engine
+from edgegan.engine.store import Engine, Store, bundle_of, holds_nothing_else, is_engine, write_engine
 from edgegan.engine.trial import Trial, picture_from_png
-from edgegan.errors import ConfigError, EngineError, GeneratorError, user_error_from_os_error
+from edgegan.errors import ConfigError, EdgeganError, EngineError, GeneratorError, user_error_from_os_error
 from edgegan.files import beside, put_in_place, remove
 from edgegan.frame import Pixels
 
@@ -39,8 +39,9 @@ _NEAR = 1.5
 """Who took longer than this many times the fastest, alone, is not timed again."""
 _AS_FAST = 0.98
 """Lower precision must save at least this much of the time to be worth its loss."""
-_MOST_FINALISTS = 4
+_LEAST_FINALISTS, _MOST_FINALISTS = 2, 4
 _ROUNDS = 9
+_ANYTHING = {"runtime": "auto", "precision": "auto", "objective": "latency", "threads": None}
 Progress = Callable[[str, float], None]
 
 
@@ -54,6 +55,8 @@ class _Result:
     quality: dict[str, float] = field(default_factory=dict)
     latencies_ms: list[float] = field(default_factory=list)
     round_medians_ms: list[float] = field(default_factory=list)
+    in_turns: bool = False
+    """Whether its times were taken side by side with those of the others."""
 
     @property
     def passed(self) -> bool:
@@ -68,9 +71,9 @@ class _Result:
         self.latencies_ms += latencies_ms
         self.round_medians_ms.append(statistics.median(latencies_ms))
 
-    def forget_times(self) -> None:
-        """Times of another moment cannot be compared."""
-        self.latencies_ms, self.round_medians_ms = [], []
+    def begin_turns(self) -> None:
+        """Forget the times of before: those of another moment cannot be compared."""
+        self.latencies_ms, self.round_medians_ms, self.in_turns = [], [], True
 
     def describe(self) -> dict[str, Any]:
         """An entry of `measured`."""
@@ -114,15 +117,19 @@ def build(
     if objective not in OBJECTIVES:
         raise ConfigError(f"'{objective}' cannot be aimed at here", f"choose one of: {', '.join(OBJECTIVES)}")
     bundle = bundle_of(path)
+    asked = {"runtime": runtime, "precision": precision, "objective": objective, "threads": threads}
+    candidates(bundle, runtime, precision)  # what cannot be is an error before anything is touched
+    for model in bundle.precisions:
+        bundle.read_model(model)
     if export is not None:
         _check_export(export)
-    with store.locked():
-        asked = {"runtime": runtime, "precision": precision, "objective": objective, "threads": threads}
-        engine = None if again else _there_already(path, bundle, store, asked)
-        built = engine is None
-        if engine is None:
-            engine = store.put(bundle, _manifest(bundle, asked, seconds, tell))
-        removed = store.shrink(most_bytes, engine)
+    engine = None if again else _there_already(path, bundle, store, asked)
+    built, removed = engine is None, []
+    if engine is None:
+        with store.locked():
+            store.set_aside(bundle)
+            engine = store.put(bundle, _manifest(bundle, store, asked, seconds, tell))
+            removed = store.shrink(most_bytes, engine)
     if export is not None:
         _export(engine, export)
     tell("done", 1.0)
@@ -133,26 +140,41 @@ def _there_already(path: Path, bundle: Bundle, store: Store, asked: dict[str, An
     """The engine that was given, if it fits this device, or that in the store if it was made for what is asked."""
     if is_engine(path):
         given = Engine.open(path)
-        if given.usable() == given.ladder:
-            return given if given.path.resolve() == store.place(bundle).resolve() else store.take(given)
-        log.warning(
-            "engine '%s' is built again: %s", path, given.misfit() or "some of its runtimes are others here"
-        )
+        given.check_files()
+        if given.usable() == given.ladder and asked in (given.manifest["asked"], _ANYTHING):
+            return given if path.resolve().parent == store.path.resolve() else _taken(given, store)
+        log.warning("engine '%s' is built again: %s", path, given.misfit() or "it was built for another wish")
     for engine in store.find(bundle)[:1]:
-        fits = engine.usable() == engine.ladder and not engine.state["failed"]
+        fits = engine.usable() == engine.ladder and not any(map(engine.distrust, engine.ladder))
         if fits and (engine.manifest["asked"], engine.manifest["versions"]) == (asked, _versions()):
-            return engine
+            return engine if _whole(engine) else None
     return None
+
+
+def _taken(given: Engine, store: Store) -> Engine:
+    with store.locked():
+        return store.take(given)
+
+
+def _whole(engine: Engine) -> bool:
+    try:
+        engine.check_files()
+    except EngineError as error:
+        log.warning("%s", error)
+        return False
+    return True
 
 
 def _versions() -> dict[str, str | None]:
     return {runtime: runtime_version(runtime) for runtime in RUNTIMES}
 
 
-def _manifest(bundle: Bundle, asked: dict[str, Any], seconds: float, tell: Progress) -> dict[str, Any]:
+def _manifest(
+    bundle: Bundle, store: Store, asked: dict[str, Any], seconds: float, tell: Progress
+) -> dict[str, Any]:
     """Try everything; raises `GeneratorError` if nothing passed."""
     found, passed_over = candidates(bundle, asked["runtime"], asked["precision"])
-    results = _measured(bundle, found, asked["threads"], seconds, tell)
+    results = _measured(bundle, found, store, asked["threads"], seconds, tell)
     ladder = _ladder([r for r in results if r.passed], asked["objective"])
     if not ladder:
         whys = "; ".join(f"{r.candidate.name}: {r.why}" for r in results)
@@ -199,8 +221,10 @@ def _ladder(passed: list[_Result], objective: str) -> list[_Result]:
     """Best first."""
     if objective == "quality":
         return sorted(passed, key=lambda r: (-r.quality["psnr_worst_db"], r.p50_ms))
-    ladder = sorted(passed, key=lambda r: r.p50_ms)
-    as_fast = [r for r in ladder if ladder[0].p50_ms >= _AS_FAST * r.p50_ms]
+    ladder = sorted(passed, key=lambda r: (not r.in_turns, r.p50_ms))  # times of two moments do not mix
+    as_fast = [
+        r for r in ladder if r.in_turns == ladder[0].in_turns and ladder[0].p50_ms >= _AS_FAST * r.p50_ms
+    ]
     best = max(as_fast, key=lambda r: GATES[r.candidate.precision].psnr_db, default=None)
     return [best, *(r for r in ladder if r is not best)] if best else []
 
@@ -209,16 +233,29 @@ def _ladder(passed: list[_Result], objective: str) -> list[_Result]:
 
 
 def _measured(
-    bundle: Bundle, found: list[Candidate], threads: int | None, seconds: float, tell: Progress
+    bundle: Bundle, found: list[Candidate], store: Store, threads: int | None, seconds: float, tell: Progress
 ) -> list[_Result]:
-    with tempfile.TemporaryDirectory(prefix="edgegan-build-") as name:
-        workshop = _Workshop(Path(name), bundle, threads)
+    """Raises `EngineError` where there is no room for the pictures."""
+    with _work_folder(store) as folder:
+        workshop = _Workshop(folder, bundle, threads)
         results = []
         for number, one in enumerate(found):
             tell(f"trying {one.name}", 0.4 * number / len(found))
+            log.info("trying %s", one.name)
             results.append(workshop.screened(one))
         _time_in_turns(_finalists(results), workshop, seconds, tell)
     return results
+
+
+@contextmanager
+def _work_folder(store: Store) -> Iterator[Path]:
+    """For pictures, in the store, so that the next builder sweeps it if this one is killed."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=".build.engine.", suffix=".tmp", dir=store.path) as folder:
+            yield Path(folder)
+    except OSError as error:
+        said = user_error_from_os_error(error, f"cannot work in the store '{store.path}'")
+        raise EngineError(said.message, f"{said.mend}, or name another place with --store") from error
 
 
 class _Workshop:
@@ -274,20 +311,21 @@ def _written(folder: Path, pictures: list[Pixels]) -> list[Path]:
 
 
 def _finalists(results: list[_Result]) -> list[_Result]:
-    """Those that passed and came near the fastest."""
+    """Those that passed and came near the fastest, two at least: one moment's figure may be wrong."""
     passed = sorted((r for r in results if r.passed), key=lambda r: r.p50_ms)
-    return [r for r in passed if r.p50_ms <= _NEAR * passed[0].p50_ms][:_MOST_FINALISTS]
+    near = [r for r in passed if r.p50_ms <= _NEAR * passed[0].p50_ms]
+    return passed[: min(max(len(near), _LEAST_FINALISTS), _MOST_FINALISTS)]
 
 
 def _time_in_turns(finalists: list[_Result], workshop: _Workshop, seconds: float, tell: Progress) -> None:
     """Time them side by side; each round begins with another one."""
-    if len(finalists) < 2:
+    if not finalists:
         return
     slice_s = seconds / _ROUNDS / len(finalists)
     with ExitStack() as stack:
         trials = [(result, stack.enter_context(workshop.trial(result.candidate))) for result in finalists]
         for result, trial in trials:
-            result.forget_times()
+            result.begin_turns()
             with _noted(result):
                 trial.load()
         for number in range(_ROUNDS):
@@ -300,10 +338,10 @@ def _time_in_turns(finalists: list[_Result], workshop: _Workshop, seconds: float
 
 @contextmanager
 def _noted(result: _Result) -> Iterator[None]:
-    """What went well alone may fail beside the others, for want of memory: then it has not passed."""
+    """Whatever a candidate fails of, it has not passed; also beside the others, for want of memory."""
     try:
         yield
-    except GeneratorError as error:
+    except EdgeganError as error:
         result.why = str(error)
 
 
@@ -315,21 +353,17 @@ def _percentiles(latencies_ms: list[float]) -> dict[str, float]:
 
 
 def _check_export(path: Path) -> None:
-    if path.is_symlink() or (
-        path.exists() and not (path.is_dir() and (is_engine(path) or not any(path.iterdir())))
-    ):
+    is_free = path.is_dir() and (holds_nothing_else(path) or not any(path.iterdir()))
+    if path.is_symlink() or (path.exists() and not is_free):
         raise EngineError(f"'{path}' is there already and is no engine", "give another name to --export")
 
 
 def _export(engine: Engine, path: Path) -> None:
     """Write the engine as a folder of its own, without what became of it here."""
     new = beside(path.absolute())
-    manifest = {
-        k: v for k, v in engine.manifest.items() if k not in ("format", "format_version", "bundle_key")
-    }
     try:
         path.absolute().parent.mkdir(parents=True, exist_ok=True)
-        write_engine(new, engine.bundle, manifest)
+        write_engine(new, engine.bundle, engine.manifest)
         put_in_place(new, path.absolute())
     except OSError as error:
         raise user_error_from_os_error(error, f"cannot write the engine '{path}'") from error

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -77,8 +77,21 @@ def fingerprint(
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """In words, how the device `there` differs from the one `here`; empty if it does not."""
-    keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
-    return "; ".join(f"{key} {_short(there.get(key))}, here {_short(here.get(key))}" for key in keys)
+    before, now = dict(_leaves(there)), dict(_leaves(here))
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    return "; ".join(f"{key} {_short(before.get(key))}, here {_short(now.get(key))}" for key in keys)
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Each innermost value with its path: ('cpus.count', 4)."""
+    inner = (
+        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else None
+    )
+    if inner is None:
+        yield name, value
+        return
+    for key, one in inner:
+        yield from _leaves(one, f"{name}.{key}" if name else str(key))
 
 
 def _cpu_kinds(root: Path) -> list[dict[str, Any]]:
@@ -118,5 +131,5 @@ def _first_line(path: Path) -> str | None:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value) if isinstance(value, (dict, list)) else str(value)
+    text = "none" if value is None else str(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -13,7 +13,7 @@ from edgegan.engine.candidates import Candidate, candidate
 from edgegan.engine.gate import judged, why_not
 from edgegan.engine.store import Engine, Rung, Store, bundle_of, default_store, in_use, is_engine
 from edgegan.engine.trial import open_candidate, picture_from_png
-from edgegan.errors import BundleError, EdgeganError, GeneratorError, MissingDependency
+from edgegan.errors import EdgeganError, GeneratorError
 from edgegan.generator import Generator
 
 __all__ = ["best_candidate", "open_best"]
@@ -38,48 +38,40 @@ def open_best(
     Raises what is wrong with the bundle or with what was asked for by name, and `GeneratorError` if nothing works.
     """
     bundle = bundle_of(path)
-    engines = (
-        [Engine.open(path)]
-        if is_engine(path)
-        else Store(Path(store) if store else default_store()).find(bundle)
-    )
-    for choice in _choices(bundle, engines, runtime, precision):
+    for choice in _choices(path, bundle, store, runtime, precision):
+        if choice.engine is None or choice.rung is None:
+            return _opened(choice, bundle, threads, stack)
         try:
             return _opened(choice, bundle, threads, stack)
-        except (GeneratorError, BundleError, MissingDependency) as error:
-            if choice.rung is None or choice.engine is None:
-                raise
-            log.warning("%s of the engine is passed over: %s", choice.candidate.name, error)
-            choice.engine.failed(choice.rung, str(error))
+        except Exception as error:  # whatever is wrong with an engine: there is always the next one, or none
+            log.warning(
+                "%s of the engine is passed over: %s", choice.candidate.name, error or type(error).__name__
+            )
+            choice.engine.failed(choice.rung, str(error) or type(error).__name__)
     raise AssertionError("the last choice has no engine, so that its error was raised")
 
 
 def best_candidate(path: Path, store: str, runtime: str, precision: str) -> tuple[Bundle, Candidate]:
     """What `open_best` would try first, and the bundle; without opening it."""
     bundle = bundle_of(path)
-    return bundle, next(_choices(bundle, _engines(path, bundle, store), runtime, precision)).candidate
+    return bundle, next(_choices(path, bundle, store, runtime, precision)).candidate
 
 
-def _engines(path: Path, bundle: Bundle, store: str) -> list[Engine]:
-    if is_engine(path):
-        return [Engine.open(path)]
-    return Store(Path(store) if store else default_store()).find(bundle)
-
-
-def _choices(bundle: Bundle, engines: list[Engine], runtime: str, precision: str) -> Iterator[_Choice]:
+def _choices(path: Path, bundle: Bundle, store: str, runtime: str, precision: str) -> Iterator[_Choice]:
+    """What may be tried, best first; the last one is the bundle itself, without an engine."""
     asked = candidate(bundle, runtime, precision)
+    engines = [Engine.open(path)] if is_engine(path) else _found(bundle, store)
     for engine in engines:
-        if why := engine.misfit():
-            log.warning(
-                "engine '%s' is passed over, %s: edgegan build makes one that fits", engine.path.name, why
-            )
-        for rung in engine.usable():
-            is_asked_for = runtime in ("auto", rung.candidate.runtime) and precision in (
-                "auto",
-                rung.candidate.precision,
-            )
-            if is_asked_for and engine.trusted(rung):
-                yield _Choice(rung.candidate, engine, rung)
+        for rung in _usable(engine):
+            one = rung.candidate
+            if runtime not in ("auto", one.runtime) or precision not in ("auto", one.precision):
+                continue
+            if why := engine.distrust(rung):
+                log.warning(
+                    "%s of the engine is left out, %s. To try again: edgegan build --again", one.name, why
+                )
+            else:
+                yield _Choice(one, engine, rung)
     if not engines and runtime == precision == "auto":
         log.info(
             "nothing was built for this device: %s runs; edgegan build finds what is fastest", asked.name
@@ -87,13 +79,33 @@ def _choices(bundle: Bundle, engines: list[Engine], runtime: str, precision: str
     yield _Choice(asked)
 
 
+def _found(bundle: Bundle, store: str) -> list[Engine]:
+    """The engines of a bundle; a store that cannot be read must not keep a picture from the screen."""
+    try:
+        return Store(Path(store) if store else default_store()).find(bundle)
+    except (EdgeganError, OSError) as error:
+        log.warning("no engine is used: %s", error)
+        return []
+
+
+def _usable(engine: Engine) -> tuple[Rung, ...]:
+    usable = engine.usable()
+    if not usable:
+        log.warning(
+            "engine '%s' is passed over, %s: edgegan build makes one that fits",
+            engine.path.name,
+            engine.misfit(),
+        )
+    return usable
+
+
 def _opened(choice: _Choice, bundle: Bundle, threads: int | None, stack: ExitStack) -> Generator:
     engine, rung = choice.engine, choice.rung
     if engine is None or rung is None:
         generator = open_candidate(choice.candidate, bundle, threads)
     else:
-        generator = _opened_rung(engine, rung, threads)
         stack.enter_context(in_use(engine))
+        generator = _opened_rung(engine, rung, threads)
     stack.callback(generator.close)
     generator.description.update(
         bundle=bundle.name,
@@ -105,10 +117,8 @@ def _opened(choice: _Choice, bundle: Bundle, threads: int | None, stack: ExitSta
 
 
 def _opened_rung(engine: Engine, rung: Rung, threads: int | None) -> Generator:
-    """Open a rung; the first time, have it draw the reference picture before it is trusted."""
+    """Open a rung and have it draw the reference picture before it is trusted: also its slow first picture."""
     engine.touch()
-    if rung.candidate.name in engine.state["good"]:
-        return open_candidate(rung.candidate, engine.bundle, threads, engine.cache())
     engine.begin(rung)
     generator = open_candidate(rung.candidate, engine.bundle, threads, engine.cache())
     try:

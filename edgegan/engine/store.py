@@ -1,15 +1,16 @@
 """Where engines lie, and what of them may be used here.
 
-    STORE/lock                        held while an engine is built, put in place or removed
-    STORE/paint-1c5e….engine/         the engine of a bundle on this device
-        engine.json                   the ladder: what passed, best first; all that was measured; fingerprints
-        bundle/                       the bundle, so that an engine outlives it and can be built again
-        cache/                        what a runtime compiled, for a faster start; may be removed
-        state.json                    what became of it: good (it has drawn a sane picture), what failed
-    STORE/paint-1c5e….engine.previous/  the one before, until its successor is good
-    STORE/….damaged-…/                what was damaged, set aside to be looked at
+    STORE/lock                          held while an engine is built, put in place or removed
+    STORE/paint-1c5e03d2f7aa-0002.engine/   the second engine of a bundle on this device; never replaced
+        engine.json                     the ladder: what passed, best first; all that was measured; fingerprints
+        bundle/                         the bundle, so that an engine outlives it and can be built again
+        cache/                          what a runtime compiled, for a faster start; may be removed
+        state.json                      what became of it: drew a sane picture, failed, crashed
+    STORE/….engine.damaged/             set aside, to be looked at
 
-An engine is written beside and renamed. Reading takes no lock.
+An engine is written beside and renamed to a number of its own. The newest is used first; the one before is removed
+once its successor has drawn a sane picture. Reading takes no lock and changes nothing but `state.json` and `cache/`.
+Whatever else lies in the folder is left alone.
 """
 
 import fcntl
@@ -25,11 +26,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgegan.bundle import Bundle, copy_bundle
+from edgegan.bundle import Bundle, copy_bundle, json_from_bytes
 from edgegan.engine.candidates import Candidate, is_known
 from edgegan.engine.fingerprint import describe_device, differences, runtime_version
-from edgegan.errors import BundleError, EngineError, user_error_from_os_error
-from edgegan.files import beside, put_in_place, remove, sync_folder, write_file
+from edgegan.errors import BundleError, ConfigError, EngineError, user_error_from_os_error
+from edgegan.files import beside, remove, sync_folder, write_file
 
 __all__ = [
     "ENGINE_SUFFIX",
@@ -39,6 +40,7 @@ __all__ = [
     "bundle_key",
     "bundle_of",
     "default_store",
+    "holds_nothing_else",
     "in_use",
     "is_engine",
     "write_engine",
@@ -48,12 +50,21 @@ log = logging.getLogger(__name__)
 
 ENGINE_SUFFIX = ".engine"
 FORMAT, FORMAT_VERSION = "edgegan-engine", 1
-_MANIFEST, _STATE, _BUNDLE, _LOCK = "engine.json", "state.json", "bundle", "lock"
-_PREVIOUS = ".previous"
+_MANIFEST, _STATE, _BUNDLE, _CACHE, _LOCK = "engine.json", "state.json", "bundle", "cache", "lock"
+_OURS = re.compile(r"[A-Za-z0-9_-]+-[0-9a-f]{12}-(\d{4,})\.engine(\.damaged)?")
+_LEFT_BY_BUILDERS = re.compile(r"\.[A-Za-z0-9_-]+\.engine\.[A-Za-z0-9_]+\.tmp")
 _MOST_BYTES = 16 << 20
 _BUILD = "build it again: edgegan build"
-_TRIES = 2
-"""A rung that was begun so often and never drew is taken for one that crashes."""
+_TRIES, _FORGET_TRIES_S = 3, 600.0
+"""A rung that was begun so often and never drew is left alone for so long; it crashes, or was only switched off."""
+
+
+_LOOKS = 5
+"""A reader that finds none looks again: a builder may just have put a newer one there, and listing takes a moment."""
+
+
+class _Damaged(EngineError):
+    """Not what was written; nothing else will mend it but another build."""
 
 
 def default_store() -> Path:
@@ -65,7 +76,10 @@ def default_store() -> Path:
     if state:
         return Path(state) / "engines"
     cache = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(cache) if cache.startswith("/") else Path.home() / ".cache") / "edgegan" / "engines"
+    try:
+        return (Path(cache) if cache.startswith("/") else Path.home() / ".cache") / "edgegan" / "engines"
+    except RuntimeError as error:
+        raise ConfigError("this user has no home folder for engines", "name a place with --store") from error
 
 
 def bundle_key(bundle: Bundle) -> str:
@@ -103,25 +117,45 @@ class Engine:
 
     @classmethod
     def open(cls, path: Path) -> "Engine":
-        """Open the folder `path`. Raises `EngineError`: missing, no engine, damaged, of a newer edgegan."""
+        """Open the folder `path`. Raises `EngineError`: missing, no engine, damaged, unreadable, of a newer edgegan."""
         try:
-            manifest = _parsed(path)
-            engine = cls(path, manifest)
-            if not engine.ladder:
-                raise ValueError("its ladder is empty")
-            bundle = engine.bundle
-            if bundle_key(bundle) != manifest["bundle_key"]:
-                raise ValueError("it holds another bundle than it was built from")
-            for rung in engine.ladder:
-                bundle.sha256(rung.candidate.model)
+            engine = cls(path, _parsed(path))
+            engine._check()
         except EngineError:
             raise
+        except OSError as error:
+            raise EngineError(
+                f"cannot read engine '{path}': {error.strerror or error}", "check its permissions"
+            ) from error
         except BundleError as error:
-            raise EngineError(f"engine '{path}' is damaged: {error.message}", _BUILD) from error
+            raise _Damaged(f"engine '{path}' is damaged: {error.message}", _BUILD) from error
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-            raise EngineError(f"engine '{path}' is damaged: {what}", _BUILD) from error
+            raise _Damaged(f"engine '{path}' is damaged: {what}", _BUILD) from error
         return engine
+
+    def _check(self) -> None:
+        """Raise KeyError, TypeError, ValueError or `BundleError` if something lacks that this module relies on."""
+        for key, kind in _KINDS.items():
+            if not isinstance(self.manifest[key], kind):
+                raise TypeError(f"{key} is {self.manifest[key]!r}"[:100])
+        if not self.ladder:
+            raise ValueError("its ladder is empty")
+        for entry in self.manifest["measured"]:
+            _check_measured(entry)
+        bundle = self.bundle
+        if bundle_key(bundle) != self.manifest["bundle_key"]:
+            raise ValueError("it holds another bundle than it was built from")
+        for rung in self.ladder:
+            bundle.sha256(rung.candidate.model)
+
+    def check_files(self) -> None:
+        """Read all of it. Raises `EngineError` if a file is not what was written."""
+        try:
+            for name in self.bundle.manifest["files"]:
+                self.bundle.read_file(name)
+        except BundleError as error:
+            raise _Damaged(f"engine '{self.path}' is damaged: {error.message}", _BUILD) from error
 
     @property
     def bundle(self) -> Bundle:
@@ -148,9 +182,9 @@ class Engine:
             return ""
         device = differences(self.manifest["device"], describe_device(root))
         versions = [
-            f"{entry['runtime']} {entry['version']}, here {runtime_version(entry['runtime']) or 'none'}"
+            f"{entry['runtime']} {entry.get('version')}, here {runtime_version(entry['runtime']) or 'none'}"
             for entry in self.manifest["ladder"]
-            if entry["version"] != runtime_version(entry["runtime"])
+            if entry.get("version") != runtime_version(entry["runtime"])
         ]
         return "it was built for another device: " + (device or "; ".join(versions) or "its options differ")
 
@@ -163,49 +197,69 @@ class Engine:
             entry["usable_here"] = entry["fingerprint"] in usable
         best = {key: ladder[0][key] for key in ("runtime", "precision", "fingerprint")}
         fit = {"fits_here": bool(usable), "misfit": self.misfit() or None}
-        return {**self.bundle.describe(), **own, **best, "ladder": ladder, **fit, "engine": str(self.path)}
+        where = {"engine": str(self.path), "state": self.state}
+        return {**self.bundle.describe(), **own, **best, "ladder": ladder, **fit, **where}
 
     # What becomes of it
 
     @property
     def state(self) -> dict[str, Any]:
-        """good: whether it has drawn a sane picture here; tried: how often each rung was begun; failed: why."""
+        """good: rungs that drew a sane picture; tried: [how often, when last] one was begun; failed: why, by rung."""
         try:
-            state = json.loads((self.path / _STATE).read_text())
-        except (OSError, ValueError):
-            state = None
-        empty: dict[str, Any] = {"good": [], "tried": {}, "failed": {}}
-        is_sound = isinstance(state, dict) and all(type(state.get(k)) is type(v) for k, v in empty.items())
-        return state if is_sound else empty
+            state = json_from_bytes((self.path / _STATE).read_bytes())
+            tried = {str(name): [int(times), float(at)] for name, (times, at) in state["tried"].items()}
+            failed = {str(name): str(why) for name, why in state["failed"].items()}
+            return {"good": [str(name) for name in state["good"]], "tried": tried, "failed": failed}
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            return {"good": [], "tried": {}, "failed": {}}
+
+    @property
+    def good(self) -> bool:
+        """Whether it has drawn a sane picture here."""
+        return bool(self.state["good"])
 
     def begin(self, rung: Rung) -> None:
         """Note that a rung is about to be loaded: if the process dies of it, the next one will know."""
         state, name = self.state, rung.candidate.name
-        state["tried"][name] = state["tried"].get(name, 0) + 1
+        times = state["tried"][name][0] if self._tried_lately(rung) else 0
+        state["tried"][name] = [times + 1, time.time()]
         self._keep(state)
 
     def proved(self, rung: Rung) -> None:
-        """Note that a rung has drawn a sane picture; the engine before this one is not needed any more."""
+        """Note that a rung has drawn a sane picture; the engines before this one are not needed any more."""
         state, name = self.state, rung.candidate.name
         state["tried"].pop(name, None)
         state["good"] = sorted({*state["good"], name})
         self._keep(state)
-        remove(self.path.with_name(self.path.name + _PREVIOUS))
+        for path in _older(self.path):
+            _vanish(path)
 
     def failed(self, rung: Rung, why: str) -> None:
         """Note that a rung cannot be used, so that nobody tries it again until the engine is built again."""
-        state = self.state
-        state["failed"][rung.candidate.name] = why
+        state, name = self.state, rung.candidate.name
+        state["tried"].pop(name, None)
+        state["good"] = [one for one in state["good"] if one != name]
+        state["failed"][name] = why
         self._keep(state)
 
-    def trusted(self, rung: Rung) -> bool:
-        """Whether it may be tried: it has not failed, and did not take its process with it."""
+    def distrust(self, rung: Rung) -> str:
+        """Why a rung had better not be tried, in words: it failed, or took its process with it; else empty."""
         state, name = self.state, rung.candidate.name
-        return name not in state["failed"] and state["tried"].get(name, 0) < _TRIES
+        if name in state["failed"]:
+            return f"it failed: {state['failed'][name]}"
+        if self._tried_lately(rung) and state["tried"][name][0] >= _TRIES:
+            return (
+                f"it was begun {state['tried'][name][0]} times lately and never drew: its process died of it"
+            )
+        return ""
+
+    def _tried_lately(self, rung: Rung) -> bool:
+        _, at = self.state["tried"].get(rung.candidate.name, (0, 0.0))
+        return bool(abs(time.time() - at) < _FORGET_TRIES_S)
 
     def cache(self) -> Path | None:
         """The folder for what a runtime compiles here; None where it cannot be made. It may always be removed."""
-        folder = self.path / "cache"
+        folder = self.path / _CACHE
         try:
             folder.mkdir(exist_ok=True)
         except OSError:
@@ -230,53 +284,62 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def place(self, bundle: Bundle) -> Path:
-        """Where the engine of a bundle lies, or would."""
-        name = re.sub(r"[^A-Za-z0-9_-]+", "-", bundle.name).strip("-")[:40] or "bundle"
-        return self.path / f"{name}-{bundle_key(bundle)[:12]}{ENGINE_SUFFIX}"
-
     def find(self, bundle: Bundle) -> list[Engine]:
-        """The engines of a bundle, the newest first; a damaged one is set aside and said in the log."""
-        place = self.place(bundle)
-        found = [self._open(path) for path in (place, place.with_name(place.name + _PREVIOUS))]
-        return [engine for engine in found if engine is not None]
+        """The engines of a bundle, the newest first; what cannot be used is left where it is, and said in the log."""
+        for _ in range(_LOOKS):
+            places = self._places(bundle)
+            found = [engine for engine in map(_opened, places) if engine is not None]
+            if found or (places and all(path.exists() for path in places)):
+                return found
+        return []
 
     def put(self, bundle: Bundle, manifest: Mapping[str, Any]) -> Engine:
-        """Write an engine for a bundle; what is there becomes the previous one if it ever was good.
+        """Write one more engine of a bundle, and remove those of before that never were good, but for the last good.
 
         Raises `EngineError` where the store cannot be written; then nothing has changed.
         """
-        place = self.place(bundle)
         with self._writable():
             self.path.mkdir(parents=True, exist_ok=True)
+            before = self._places(bundle)
+            place = (
+                self.path
+                / f"{self._stem(bundle)}-{_number_of(before[0]) + 1 if before else 1:04d}{ENGINE_SUFFIX}"
+            )
             new = beside(place)
             try:
                 write_engine(new, bundle, manifest)
-                self._keep_previous(place)
-                put_in_place(new, place)
+                new.rename(place)
+                sync_folder(self.path)
             finally:
                 remove(new)
+        good = [path for path in before if Engine(path, {}).good]
+        for path in before:
+            if path not in good[:1]:
+                _vanish(path)
         return Engine.open(place)
 
     def take(self, engine: Engine) -> Engine:
         """Put an engine that was built elsewhere into this store. Raises `EngineError` if it does not fit here."""
         if why := engine.misfit():
             raise EngineError(f"engine '{engine.path}' cannot be used: {why}", _BUILD)
-        return self.put(engine.bundle, {k: v for k, v in engine.manifest.items() if k != "bundle_key"})
+        return self.put(engine.bundle, engine.manifest)
 
     def shrink(self, most_bytes: int, keep: Engine) -> list[Path]:
-        """Remove what was not used for longest until the store is small enough; never `keep`, or one in use.
+        """Remove what was not used for longest until the engines fit. Returns what was removed.
 
-        Returns what was removed.
+        Never `keep`, or the last good one before it, or one in use.
         """
-        removed = []
-        folders = [path for path in self.path.iterdir() if path.is_dir() and path != keep.path]
-        for path in sorted(folders, key=lambda path: (path.suffix == ENGINE_SUFFIX, path.stat().st_mtime)):
-            if _size(self.path) <= most_bytes:
+        kept = {keep.path, *([] if keep.good else _older(keep.path))}
+        sizes = {path: _size(path) for path in _folders(self.path, _OURS)}
+        removed: list[Path] = []
+        for path in sorted(sizes, key=_last_used):
+            if sum(sizes.values()) <= most_bytes:
                 break
-            if not _in_use(path):
-                remove(path)
-                removed.append(path)
+            if path not in kept and not _in_use(path):
+                _vanish(path)
+                if not path.exists():
+                    removed.append(path)
+                    del sizes[path]
         return removed
 
     @contextmanager
@@ -293,34 +356,33 @@ class Store:
                     f"another process is building into '{self.path}'",
                     "wait until it is done, or name another --store",
                 ) from error
-            self._sweep()
+            for path in _folders(self.path, _LEFT_BY_BUILDERS):
+                remove(path)
             yield
 
-    def _open(self, path: Path) -> Engine | None:
-        if not path.is_dir():
-            return None
-        try:
-            return Engine.open(path)
-        except EngineError as error:
-            log.warning("%s", error)
-            self._set_aside(path)
-            return None
+    def set_aside(self, bundle: Bundle) -> None:
+        """Rename the damaged engines of a bundle. For who holds the lock."""
+        for path in self._places(bundle):
+            try:
+                Engine.open(path).check_files()
+            except _Damaged as error:
+                log.warning("%s; it is set aside", error.message)
+                with suppress(OSError):
+                    path.rename(path.with_name(path.name + ".damaged"))
+            except EngineError:  # it cannot be read, or is of a newer version: no fault of its own
+                continue
 
-    def _sweep(self) -> None:
-        """Remove what builders left that were killed."""
-        for path in self.path.glob(".*.tmp"):
-            remove(path)
+    def _stem(self, bundle: Bundle) -> str:
+        name = re.sub(r"[^A-Za-z0-9_-]+", "-", bundle.name).strip("-")[:40] or "bundle"
+        return f"{name}-{bundle_key(bundle)[:12]}"
 
-    def _set_aside(self, path: Path) -> None:
-        with suppress(OSError):
-            path.rename(path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"))
-
-    def _keep_previous(self, place: Path) -> None:
-        if place.is_dir() and Engine(place, {}).state["good"]:
-            previous = place.with_name(place.name + _PREVIOUS)
-            remove(previous)
-            place.rename(previous)
-            sync_folder(place.parent)
+    def _places(self, bundle: Bundle) -> list[Path]:
+        """The folders of a bundle's engines, the newest first."""
+        stem = self._stem(bundle)
+        folders = (path for path in _folders(self.path, _OURS) if path.suffix == ENGINE_SUFFIX)
+        return sorted(
+            (path for path in folders if path.name.rpartition("-")[0] == stem), key=_number_of, reverse=True
+        )
 
     @contextmanager
     def _writable(self) -> Iterator[None]:
@@ -328,7 +390,7 @@ class Store:
             yield
         except OSError as error:
             said = user_error_from_os_error(error, f"the store '{self.path}' cannot be written")
-            raise EngineError(said.message, "free some space, or name another place with --store") from error
+            raise EngineError(said.message, f"{said.mend}, or name another place with --store") from error
 
 
 @contextmanager
@@ -347,23 +409,27 @@ def write_engine(path: Path, bundle: Bundle, manifest: Mapping[str, Any]) -> Non
     """Write an engine's folder. Raises `OSError`, `BundleError`; a part of it may be there then."""
     path.mkdir()
     copy_bundle(bundle, path / _BUNDLE)
-    whole = {"format": FORMAT, "format_version": FORMAT_VERSION, "bundle_key": bundle_key(bundle), **manifest}
+    whole = {**manifest, "format": FORMAT, "format_version": FORMAT_VERSION, "bundle_key": bundle_key(bundle)}
     text = json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_file(path / _MANIFEST, text.encode())
 
 
+def holds_nothing_else(path: Path) -> bool:
+    """Whether a folder is an engine, of whatever state, and holds nothing that is no part of one."""
+    try:
+        _parsed(path)
+        return {entry.name for entry in path.iterdir()} <= {_MANIFEST, _STATE, _BUNDLE, _CACHE}
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return False
+
+
 def _parsed(path: Path) -> dict[str, Any]:
     file = path / _MANIFEST
-    if not file.is_file():
+    if not os.path.lexists(file):
         raise EngineError(f"there is no engine '{path}'", _BUILD)
     if file.stat().st_size > _MOST_BYTES:
         raise ValueError(f"'{_MANIFEST}' is too large")
-    try:
-        manifest = json.loads(file.read_bytes())
-    except OSError as error:
-        raise EngineError(
-            f"cannot read engine '{path}': {error.strerror}", "check its permissions"
-        ) from error
+    manifest = json_from_bytes(file.read_bytes())
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ValueError(f"'{_MANIFEST}' is not what edgegan build writes")
     version = manifest["format_version"]
@@ -374,6 +440,24 @@ def _parsed(path: Path) -> dict[str, Any]:
             f"engine '{path}' has format {version}, this edgegan reads up to {FORMAT_VERSION}", _BUILD
         )
     return manifest
+
+
+_KINDS = {
+    "ladder": list,
+    "measured": list,
+    "asked": dict,
+    "device": dict,
+    "versions": dict,
+    "bundle_key": str,
+}
+
+
+def _check_measured(entry: Mapping[str, Any]) -> None:
+    for key in ("runtime", "precision"):
+        _text(entry[key])
+    for value in (entry.get("latency_ms_p50"), *(entry.get("quality") or {}).values()):
+        if value is not None and not isinstance(value, (int, float)):
+            raise TypeError(f"{value!r} is no figure")
 
 
 def _rung(entry: Mapping[str, Any]) -> Rung:
@@ -389,12 +473,67 @@ def _text(value: Any) -> str:
     return value
 
 
+def _opened(path: Path) -> Engine | None:
+    try:
+        return Engine.open(path)
+    except EngineError as error:
+        if path.exists():  # else it has just been removed, for a newer one
+            log.warning("%s", error)
+        return None
+
+
+def _vanish(path: Path) -> None:
+    """Remove an engine in one step for whoever reads."""
+    doomed = beside(path)
+    try:
+        path.rename(doomed)
+    except OSError:
+        return
+    remove(doomed)
+
+
+def _folders(store: Path, names: re.Pattern[str]) -> list[Path]:
+    """The folders in a store whose names are of that form; none where it cannot be read."""
+    try:
+        return [path for path in store.iterdir() if names.fullmatch(path.name) and path.is_dir()]
+    except OSError:
+        return []
+
+
+def _number_of(path: Path) -> int:
+    match = _OURS.fullmatch(path.name)
+    return int(match[1]) if match else 0
+
+
+def _older(path: Path) -> list[Path]:
+    """The engines of the same bundle that were built before this one."""
+    stem = path.name.rpartition("-")[0]
+    siblings = (one for one in _folders(path.parent, _OURS) if one.name.rpartition("-")[0] == stem)
+    return [one for one in siblings if _OURS.fullmatch(path.name) and _number_of(one) < _number_of(path)]
+
+
+def _last_used(path: Path) -> tuple[bool, float]:
+    """For sorting: damaged ones first."""
+    with suppress(OSError):
+        return path.suffix == ENGINE_SUFFIX, path.stat().st_mtime
+    return False, 0.0
+
+
 def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    """Bytes; of what can be read, and has not gone meanwhile."""
+    total = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += (Path(root) / name).lstat().st_size
+    return total
 
 
 def _in_use(path: Path) -> bool:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

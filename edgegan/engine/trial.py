@@ -1,7 +1,7 @@
 """One candidate in a process of its own: loaded, judged by its pictures, timed; it may crash or hang there.
 
 The two talk in lines of JSON. To the child: {"do": "load" | "draw" | "time", …}. Back: what was found, or
-{"error": words, "mend": words}.
+{"error": words, "mend": words, "kind": the error's class}.
 """
 
 import json
@@ -21,6 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from edgegan import errors
 from edgegan.bundle import Bundle
 from edgegan.clock import sleep_until
 from edgegan.engine.candidates import CACHING, Candidate
@@ -77,7 +78,7 @@ class Trial:
     """A candidate's process. In `with`; leaves nothing behind.
 
     timeout_s: for loading and for each picture; a process that takes longer is killed.
-    Each method raises `GeneratorError` (in the driver's words), also where the process crashed or hung.
+    Each method raises what the driver raised, and `GeneratorError` where the process crashed or hung.
     """
 
     def __init__(
@@ -156,7 +157,7 @@ class Trial:
             raise GeneratorError(self._death())
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise GeneratorError(answer["error"], answer["mend"])
+            raise getattr(errors, answer["kind"], GeneratorError)(answer["error"], answer["mend"])
         return answer
 
     def _death(self) -> str:
@@ -206,9 +207,9 @@ def _answer(child: "_Child", message: dict[str, Any]) -> dict[str, Any]:
     try:
         answer: dict[str, Any] = getattr(child, message.pop("do"))(**message)
     except EdgeganError as error:
-        return {"error": error.message, "mend": error.mend}
+        return {"error": error.message, "mend": error.mend, "kind": type(error).__name__}
     except Exception as error:  # whatever a runtime throws is its failure, not ours
-        return {"error": f"{type(error).__name__}: {error}", "mend": ""}
+        return {"error": f"{type(error).__name__}: {error}", "mend": "", "kind": "GeneratorError"}
     return answer
 
 

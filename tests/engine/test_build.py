@@ -12,7 +12,7 @@ from edgegan.engine import candidates as known
 from edgegan.engine.build import build
 from edgegan.engine.candidates import DEFAULT
 from edgegan.engine.store import Engine, Store
-from edgegan.errors import ConfigError, EngineError, GeneratorError
+from edgegan.errors import BundleError, ConfigError, EngineError, GeneratorError
 from tests.engine.conftest import negative_bundle
 from tests.generator.packed import painter
 
@@ -67,7 +67,7 @@ def test_a_runtime_that_came_since_is_tried(bundle, store, monkeypatch):
 
 
 def test_one_that_failed_since_is_built_anew(bundle, store, one_runtime):
-    engine = Engine.open(store.place(bundle)) if build(bundle.path, store, **QUICK) else None
+    engine = Engine.open(Path(build(bundle.path, store, **QUICK)["engine"]))
     engine.failed(engine.ladder[0], "crashed")
     assert build(bundle.path, store, **QUICK)["built"]
 
@@ -80,9 +80,11 @@ def test_what_draws_something_else_does_not_pass(store, tmp_path, one_runtime):
 
 
 def test_what_crashes_does_not_pass_and_harms_nothing(bundle, store, monkeypatch, one_runtime):
+    before = build(bundle.path, store, **QUICK)
     monkeypatch.setattr("edgegan.engine.trial.start", lambda *a: module_start_that_dies())
     with pytest.raises(GeneratorError, match="its process died: it ended with exit code 3"):
-        build(bundle.path, store, **QUICK)
+        build(bundle.path, store, **QUICK, again=True)
+    assert {*os.listdir(store.path)} == {Path(before["engine"]).name, "lock"}
 
 
 def module_start_that_dies():
@@ -109,6 +111,64 @@ def test_a_foreign_export_is_built_again(bundle, store, tmp_path, one_runtime, c
     result = build(tmp_path / "out", Store(tmp_path / "elsewhere"), **QUICK)
     assert result["built"]
     assert "it was built for another device: machine aarch64, here" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["engine.json", "save.dat"])
+def test_export_spares_a_folder_that_only_looks_like_an_engine(bundle, store, tmp_path, one_runtime, name):
+    game = tmp_path / "game"
+    if name == "save.dat":
+        build(bundle.path, store, **QUICK, export=game)
+        (game / name).touch()
+    else:
+        game.mkdir()
+        (game / name).write_text('{"graphics": 1}')
+    before = sorted(game.rglob("*"))
+    with pytest.raises(EngineError, match="is no engine"):
+        build(bundle.path, store, **QUICK, export=game)
+    assert sorted(game.rglob("*")) == before
+
+
+def test_an_engine_is_not_taken_over_for_another_wish(bundle, store, tmp_path, one_runtime):
+    build(bundle.path, store, **QUICK, export=tmp_path / "out")
+    with pytest.raises(ConfigError, match="there is no runtime 'nonsense'"):
+        build(tmp_path / "out", Store(tmp_path / "elsewhere"), runtime="nonsense")
+    assert not (tmp_path / "elsewhere").exists()
+    assert build(tmp_path / "out", Store(tmp_path / "elsewhere"), **QUICK, objective="quality")["built"]
+
+
+def test_a_damaged_model_in_the_engine_is_found(bundle, store, one_runtime, caplog):
+    engine = Path(build(bundle.path, store, **QUICK)["engine"])
+    with (engine / "bundle/model_fp32.onnx").open("ab") as model:
+        model.write(b"x")
+    assert build(bundle.path, store, **QUICK)["built"]
+    assert (engine.parent / f"{engine.name}.damaged").is_dir()
+
+
+def test_a_damaged_bundle_is_the_users_to_mend(bundle, store):
+    with (bundle.path / "model_fp32.onnx").open("ab") as model:
+        model.write(b"x")
+    with pytest.raises(BundleError, match="its hash differs"):
+        build(bundle.path, store, **QUICK)
+    assert not store.path.exists()
+
+
+def test_even_one_alone_is_timed_in_turns(bundle, store, one_runtime):
+    (measured, *_) = build(bundle.path, store, **QUICK)["measured"]
+    assert measured["rounds"] == module._ROUNDS
+
+
+def test_the_judge_adds_pictures_of_its_own(bundle, store, tmp_path):
+    workshop = module._Workshop(tmp_path, bundle, 1)
+    assert len(workshop._expected) == 4
+
+
+def test_times_of_two_moments_do_not_mix():
+    """The finals ran on a machine that was twice as slow as when each was tried alone."""
+    a, b, c = (result(name, ms, 60.0) for name, ms in (("a", 10.0), ("b", 14.0), ("c", 16.0)))
+    for one, ms in ((a, 20.0), (b, 28.0)):
+        one.begin_turns()
+        one.add([ms])
+    assert [r.candidate.runtime for r in module._ladder([a, b, c], "latency")] == ["a", "b", "c"]
 
 
 def test_export_replaces_engines_alone(bundle, store, tmp_path, one_runtime):

@@ -1,9 +1,9 @@
 import json
 import logging
+import os
 import subprocess
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,6 +54,11 @@ def test_the_engine_runs_and_is_good_once_it_drew_the_reference(bundle, store, s
     assert draws_negative(generator)
     assert generator.description["fingerprint"] == engine.ladder[0].fingerprint
     assert engine.state == {"good": ["onnxruntime-fp32"], "tried": {}, "failed": {}}
+    engine.path.touch()
+    os.utime(engine.path, (1, 1))
+    opened(bundle, store, stack)
+    assert engine.path.stat().st_mtime > 1
+    assert store.shrink(1, keep=store.put(bundle, manifest(bundle))) == []  # it is in use
 
 
 def test_an_engine_can_be_given_instead_of_its_bundle(bundle, store, stack, tmp_path):
@@ -71,7 +76,10 @@ def test_one_that_draws_something_else_is_passed_over(store, stack, tmp_path, ca
     assert "reference picture" in engine.state["failed"]["onnxruntime-fp32"]
 
 
-def test_one_that_cannot_be_loaded_gives_way_to_the_last_good_one(bundle, store, stack, monkeypatch):
+@pytest.mark.parametrize(
+    "failure", [GeneratorError("no memory"), ImportError("no memory"), OSError("no memory")]
+)
+def test_one_that_cannot_be_loaded_gives_way_to_the_last_good_one(bundle, store, stack, monkeypatch, failure):
     good = store.put(bundle, manifest(bundle))
     good.proved(good.ladder[0])
     store.put(bundle, manifest(bundle, latency_ms_p50=1.0))
@@ -80,7 +88,7 @@ def test_one_that_cannot_be_loaded_gives_way_to_the_last_good_one(bundle, store,
     def first_fails(*arguments):
         calls.append(arguments)
         if len(calls) == 1:
-            raise GeneratorError("no memory")
+            raise failure
         return real(*arguments)
 
     monkeypatch.setattr(opening, "open_candidate", first_fails)
@@ -91,8 +99,11 @@ def test_one_that_cannot_be_loaded_gives_way_to_the_last_good_one(bundle, store,
     assert older.state["good"] == ["onnxruntime-fp32"]
 
 
-def test_one_that_crashes_is_passed_over_by_the_third_process(bundle, store, stack, caplog):
+@pytest.mark.parametrize("was_good", [False, True])
+def test_one_that_crashes_is_passed_over_by_the_fourth_process(bundle, store, stack, caplog, was_good):
     engine = store.put(bundle, manifest(bundle))
+    if was_good:
+        engine.proved(engine.ladder[0])
     code = f"""
 import os, signal
 from contextlib import ExitStack
@@ -101,10 +112,11 @@ from edgegan.engine import opening
 opening.open_candidate = lambda *arguments: os.kill(os.getpid(), signal.SIGSEGV)
 opening.open_best(Path({str(bundle.path)!r}), {str(store.path)!r}, "auto", "auto", 1, ExitStack())
 """
-    for _ in range(2):
+    for _ in range(3):
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -11
-    assert engine.state["tried"] == {"onnxruntime-fp32": 2}
+    assert engine.state["tried"]["onnxruntime-fp32"][0] == 3
     assert opened(bundle, store, stack).description["fingerprint"] is None
+    assert "To try again: edgegan build --again" in caplog.text
 
 
 def test_one_of_another_device_is_passed_over_with_the_reason(bundle, store, stack, caplog):
@@ -147,6 +159,20 @@ def test_what_was_compiled_is_kept_with_the_engine(bundle, store, stack):
     assert [opened(bundle, store, stack).description["from_cache"] for _ in range(2)] == [False, True]
 
 
+def test_a_store_that_cannot_be_read_keeps_no_picture_from_the_screen(
+    bundle, store, stack, monkeypatch, caplog
+):
+    monkeypatch.setattr(
+        Store, "find", lambda *a: (_ for _ in ()).throw(PermissionError(13, "Permission denied"))
+    )
+    assert draws_negative(opened(bundle, store, stack))
+    assert "no engine is used" in caplog.text
+
+
 def test_bench_takes_what_run_would(bundle, store):
     assert best_candidate(bundle.path, str(store.path), "auto", "auto")[1].name == "onnxruntime-fp32"
-    assert best_candidate(Path(bundle.path), str(store.path), "openvino", "bf16")[1].name == "openvino-bf16"
+    one = candidate(bundle, "openvino", "fp32")
+    rung = {"runtime": "openvino", "fingerprint": one.fingerprint(bundle, describe_device())}
+    store.put(bundle, manifest(bundle, **rung))
+    assert best_candidate(bundle.path, str(store.path), "auto", "auto")[1].name == "openvino-fp32"
+    assert best_candidate(bundle.path, str(store.path), "openvino", "bf16")[1].name == "openvino-bf16"

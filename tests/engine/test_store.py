@@ -2,6 +2,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,11 @@ def manifest(bundle, **changes):
     return {"ladder": [{**rung, **changes}], "measured": [], "asked": {}, "device": device, "versions": {}}
 
 
+def latencies(store, bundle):
+    """Of the engines, the newest first; tells them apart."""
+    return [engine.ladder[0].latency_ms_p50 for engine in store.find(bundle)]
+
+
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / "store")
@@ -40,7 +47,7 @@ def engine(store, bundle):
 
 def test_is_found_again(store, bundle, engine):
     (found,) = store.find(bundle)
-    assert found.path == engine.path == store.place(bundle)
+    assert found.path == engine.path
     assert found.usable() == found.ladder
     assert is_engine(engine.path)
     assert engine.misfit() == ""
@@ -54,8 +61,8 @@ def test_outlives_its_bundle(store, bundle, engine):
 
 def test_another_bundle_has_another_engine(store, bundle, engine, tmp_path):
     other = negative_bundle(tmp_path / "other", 16, 32)
-    assert store.place(other) != engine.path
     assert store.find(other) == []
+    assert store.put(other, manifest(other)).path != engine.path
 
 
 def test_nothing_is_left_beside_it(store, engine):
@@ -111,14 +118,37 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_damaged_one_is_recognised_and_set_aside(store, bundle, engine, name, caplog):
+def test_a_damaged_one_is_recognised_and_set_aside_by_the_next_builder(store, bundle, engine, name, caplog):
     DAMAGES[name](engine)
     with pytest.raises(EngineError, match="is damaged"):
         Engine.open(engine.path)
     assert store.find(bundle) == []
     assert "is damaged" in caplog.text
-    assert [path.name for path in store.path.glob("*.damaged-*")]
+    assert engine.path.exists()
+    store.set_aside(bundle)
+    assert os.listdir(store.path) == [f"{engine.path.name}.damaged"]
+
+
+def test_a_changed_model_is_found_where_all_is_read(store, bundle, engine):
+    with (engine.path / "bundle/model_fp32.onnx").open("ab") as model:
+        model.write(b"x")
+    with pytest.raises(EngineError, match=r"is damaged: 'model_fp32\.onnx'"):
+        engine.check_files()
+    store.set_aside(bundle)
     assert not engine.path.exists()
+
+
+def test_what_cannot_be_read_or_is_newer_is_not_called_damaged(store, bundle, engine):
+    whole = json.loads((engine.path / "engine.json").read_text())
+    (engine.path / "engine.json").write_text(json.dumps({**whole, "format_version": 99}))
+    store.set_aside(bundle)
+    assert engine.path.exists()
+    (engine.path / "engine.json").unlink()
+    (engine.path / "engine.json").symlink_to("engine.json")  # cannot be read by anybody
+    with pytest.raises(EngineError, match="cannot read engine"):
+        Engine.open(engine.path)
+    store.set_aside(bundle)
+    assert engine.path.exists()
 
 
 @pytest.mark.parametrize(
@@ -149,44 +179,97 @@ def test_one_of_a_newer_version_says_so(engine):
 def test_the_last_good_one_stays_until_its_successor_is_good(store, bundle, engine):
     engine.proved(engine.ladder[0])
     successor = store.put(bundle, manifest(bundle, latency_ms_p50=1.0))
-    assert [e.ladder[0].latency_ms_p50 for e in store.find(bundle)] == [1.0, 1.5]
+    assert latencies(store, bundle) == [1.0, 1.5]
     successor.proved(successor.ladder[0])
-    assert [e.ladder[0].latency_ms_p50 for e in store.find(bundle)] == [1.0]
+    assert latencies(store, bundle) == [1.0]
 
 
 def test_one_that_never_drew_is_not_kept(store, bundle, engine):
     store.put(bundle, manifest(bundle, latency_ms_p50=1.0))
     store.put(bundle, manifest(bundle, latency_ms_p50=0.5))
-    assert [e.ladder[0].latency_ms_p50 for e in store.find(bundle)] == [0.5]
+    assert latencies(store, bundle) == [0.5]
 
 
 def test_a_good_one_is_not_lost_to_two_that_never_drew(store, bundle, engine):
     engine.proved(engine.ladder[0])
     for latency in (1.0, 0.5):
         store.put(bundle, manifest(bundle, latency_ms_p50=latency))
-    assert [e.ladder[0].latency_ms_p50 for e in store.find(bundle)] == [0.5, 1.5]
+    assert latencies(store, bundle) == [0.5, 1.5]
 
 
-def test_a_rung_that_takes_its_process_along_is_tried_twice(engine):
+def test_what_became_of_one_does_not_land_in_its_successor(store, bundle, engine):
+    engine.proved(engine.ladder[0])
+    engine.begin(engine.ladder[0])
+    successor = store.put(bundle, manifest(bundle, latency_ms_p50=1.0))
+    engine.proved(engine.ladder[0])
+    engine.failed(engine.ladder[0], "late")
+    assert not successor.good
+    assert successor.distrust(successor.ladder[0]) == ""
+    assert latencies(store, bundle) == [1.0, 1.5]
+
+
+def test_readers_see_an_engine_at_any_moment_of_a_build(store, bundle, engine):
+    """One thread builds, the other reads without a lock."""
+    engine.proved(engine.ladder[0])
+    building = threading.Event()
+
+    def build():
+        for _ in range(20):
+            put = store.put(bundle, manifest(bundle))
+            put.proved(put.ladder[0])
+        building.set()
+
+    thread = threading.Thread(target=build)
+    thread.start()
+    seen = []
+    while not building.is_set():
+        seen.append(len(store.find(bundle)))
+    thread.join()
+    assert min(seen) >= 1
+    assert not list(store.path.glob("*.damaged"))
+
+
+def test_a_rung_that_takes_its_process_along_is_tried_three_times(engine, monkeypatch):
+    (rung,) = engine.ladder
+    for _ in range(3):
+        assert engine.distrust(rung) == ""
+        engine.begin(rung)
+    assert "begun 3 times lately and never drew" in engine.distrust(rung)
+    later = time.time() + 3600
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert engine.distrust(rung) == ""  # whoever was switched off three times is not given up for good
+
+
+def test_a_rung_that_drew_is_trusted_again(engine):
     (rung,) = engine.ladder
     for _ in range(2):
-        assert engine.trusted(rung)
         engine.begin(rung)
-    assert not engine.trusted(rung)
     engine.proved(rung)
-    assert engine.trusted(rung)
+    assert engine.state["tried"] == {}
+    assert engine.good
 
 
 def test_a_rung_that_failed_is_not_tried_again(engine):
     (rung,) = engine.ladder
+    engine.proved(rung)
     engine.failed(rung, "it drew nothing")
-    assert not engine.trusted(rung)
+    assert engine.distrust(rung) == "it failed: it drew nothing"
+    assert not engine.good
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"good": 3}', '{"good": [], "tried": [], "failed": {}}', "\0"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", '{"good": 3}', '{"good": [], "tried": [], "failed": {}}', "\0"),
+        '{"good": [], "tried": {"onnxruntime-fp32": "x"}, "failed": {}}',
+        '{"good": [], "tried": {"onnxruntime-fp32": [9, NaN]}, "failed": {}}',
+    ],
+)
 def test_a_damaged_state_is_as_none(engine, text):
     (engine.path / "state.json").write_text(text)
-    assert engine.trusted(engine.ladder[0])
+    assert engine.distrust(engine.ladder[0]) == ""
+    engine.begin(engine.ladder[0])
+    assert engine.state["tried"]["onnxruntime-fp32"][0] == 1
 
 
 def test_two_cannot_build_at_once(store):
@@ -211,17 +294,20 @@ from pathlib import Path
 from edgegan.bundle import Bundle
 from edgegan.engine import store
 from tests.engine.test_store import manifest
-store.put_in_place = lambda new, path: os.kill(os.getpid(), signal.SIGKILL)
+store.write_file = lambda path, data: os.kill(os.getpid(), signal.SIGKILL)
 bundle = Bundle.open(Path({str(bundle.path)!r}))
 store.Store(Path({str(store.path)!r})).put(bundle, manifest(bundle, latency_ms_p50=0.5))
 """
-    engine.proved(engine.ladder[0])
     killed = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False)
     assert killed.returncode == -9
-    assert [e.ladder[0].latency_ms_p50 for e in store.find(bundle)] == [1.5]
+    assert len(os.listdir(store.path)) == 2
+    assert latencies(store, bundle) == [1.5]
     with store.locked():
         assert store.put(bundle, manifest(bundle)).usable()
-    assert {*os.listdir(store.path)} == {engine.path.name, f"{engine.path.name}.previous", "lock"}
+    assert {*os.listdir(store.path)} == {
+        "negative-" + engine.path.name.split("-")[1] + "-0002.engine",
+        "lock",
+    }
 
 
 def test_shrinks_by_what_was_used_longest_ago(store, bundle, engine, tmp_path):
@@ -237,9 +323,29 @@ def test_shrinks_by_what_was_used_longest_ago(store, bundle, engine, tmp_path):
     assert store.shrink(1 << 30, keep=engines[2]) == []
 
 
+def test_shrinking_keeps_the_last_good_one(store, bundle, engine):
+    engine.proved(engine.ladder[0])
+    successor = store.put(bundle, manifest(bundle, latency_ms_p50=1.0))
+    assert store.shrink(1, keep=successor) == []
+    assert latencies(store, bundle) == [1.0, 1.5]
+
+
+def test_what_others_keep_in_that_folder_is_left_alone(store, bundle, engine):
+    """Somebody names his home folder as the store."""
+    for name in ("Documents", ".foo.tmp", "game.engine", "candy-1c5e03d2f7aa-0001.engine.mine"):
+        (store.path / name).mkdir()
+        (store.path / name / "thesis").write_bytes(bytes(1 << 20))
+    (store.path / ".notes.tmp").touch()
+    before = sorted(store.path.rglob("*"))
+    with store.locked():
+        assert store.shrink(1, keep=engine) == []
+        store.set_aside(bundle)
+    assert sorted(store.path.rglob("*")) == sorted([*before, store.path / "lock"])
+
+
 def test_a_store_that_cannot_be_written_is_one_error(bundle, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(EngineError, match=r"store .* cannot be written: File exists"):
+    with pytest.raises(EngineError, match=r"store .* cannot be written: (File exists|Not a directory)"):
         Store(tmp_path / "file").put(bundle, manifest(bundle))
     with pytest.raises(EngineError, match="cannot be written"), Store(tmp_path / "file").locked():
         pass
@@ -250,7 +356,7 @@ def test_a_full_disk_leaves_the_old_engine(store, bundle, engine, monkeypatch):
     with pytest.raises(EngineError, match="No space left"):
         store.put(bundle, manifest(bundle, latency_ms_p50=1.0))
     assert os.listdir(store.path) == [engine.path.name]
-    assert [e.ladder[0].latency_ms_p50 for e in store.find(bundle)] == [1.5]
+    assert latencies(store, bundle) == [1.5]
 
 
 def _full(path, data):

@@ -9,7 +9,7 @@ import pytest
 
 from edgegan.engine.candidates import DEFAULT, Candidate
 from edgegan.engine.trial import Trial, picture_from_png
-from edgegan.errors import BundleError, GeneratorError
+from edgegan.errors import BundleError, ConfigError, GeneratorError
 from tests.engine.conftest import negative_bundle
 
 
@@ -45,7 +45,7 @@ def test_says_why_a_model_cannot_be_loaded(tmp_path):
 def test_says_why_there_is_no_such_driver(bundle):
     with (
         Trial(Candidate("abacus", "fp32", "fp32"), bundle.path, 1) as trial,
-        pytest.raises(GeneratorError, match="abacus"),
+        pytest.raises(ConfigError, match="abacus"),
     ):
         trial.load()
 

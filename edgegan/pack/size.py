@@ -22,7 +22,7 @@ def chosen_size(interface: Interface, asked: tuple[int, int] | None) -> tuple[in
     if any(side not in SIDES for side in size):
         error = ConfigError if size == asked else ModelError
         raise error(
-            f"pictures of {_text(size)} are out of bounds",
+            f"pictures of the size {_text(size)} are out of bounds",
             f"each side must have {SIDES[0]} to {SIDES[-1]} pixels",
         )
     return size

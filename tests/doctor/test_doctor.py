@@ -18,7 +18,10 @@ from edgegan.report.text import doctor_text
 
 def examined(packages: Path | None = None, *arguments: str, **environment: str) -> tuple[Any, int]:
     """`edgegan doctor --json` with `packages` in front of everything installed; the result and the exit code."""
-    path = os.pathsep.join([*([str(packages)] if packages else []), *sys.path])
+    places = [
+        place for place in sys.path if Path(place).is_absolute()
+    ]  # an editable install puts its hook there too
+    path = os.pathsep.join([*([str(packages)] if packages else []), *places])
     done = subprocess.run(
         [
             sys.executable,

@@ -388,3 +388,8 @@ def test_a_camera_that_is_not_there_ends_the_run_at_once_in_one_line() -> None:
     assert "there is no camera '/dev/video99'" in errors[0]
     assert "worker is gone" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_path_that_no_file_can_have_is_a_mistake():
+    with pytest.raises(ConfigError, match="holds a zero byte"):
+        V4l2Camera("/dev/video0\0")

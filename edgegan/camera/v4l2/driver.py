@@ -21,7 +21,7 @@ from edgegan.clock import check_rate
 from edgegan.errors import CameraError, CameraTimeout
 from edgegan.frame import Frame, Pixels, read_only
 from edgegan.framing import check_size
-from edgegan.registry import Size
+from edgegan.registry import Size, path_from_text
 
 __all__ = ["V4l2Camera"]
 
@@ -64,7 +64,7 @@ class V4l2Camera:
         self.live = True
         self.damaged = 0
         self._system: System = system or LinuxSystem()
-        self._path = path or first_camera(self._system)
+        self._path = str(path_from_text(path)) if path else first_camera(self._system)
         self._numbers, self._last_ns = _Numbers(), 0
         self._silent_since_ns = time.monotonic_ns()
         self._lock_at_ns: int | None = None

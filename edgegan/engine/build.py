@@ -126,6 +126,8 @@ def build(
     engine = None if again else _there_already(path, bundle, store, asked)
     built, removed = engine is None, []
     if engine is None:
+        if progress is None:
+            log.info("trying what this device has: this takes half a minute, longer for a large generator")
         with store.locked():
             store.set_aside(bundle)
             engine = store.put(bundle, _manifest(bundle, store, asked, seconds, tell))
@@ -241,7 +243,6 @@ def _measured(
         results = []
         for number, one in enumerate(found):
             tell(f"trying {one.name}", 0.4 * number / len(found))
-            log.info("trying %s", one.name)
             results.append(workshop.screened(one))
         _time_in_turns(_finalists(results), workshop, seconds, tell)
     return results

@@ -22,6 +22,9 @@ __all__ = [
 ]
 
 
+_NOT_INSTALLED = "it is not installed"
+
+
 @dataclass(frozen=True)
 class Candidate:
     """One way to run a bundle.
@@ -131,7 +134,7 @@ def _ways(runtime: str) -> Mapping[str, _Way]:
 
 def _obstacle(bundle: Bundle, runtime: str, way: _Way) -> str:
     if runtime_version(runtime) is None:
-        return "it is not installed"
+        return _NOT_INSTALLED
     if way.model not in bundle.precisions:
         return f"the bundle has no model in {way.model}"
     return ""
@@ -143,7 +146,8 @@ def _nothing(runtime: str, precision: str, passed_over: list[PassedOver]) -> Exc
             f"no runtime has the precision '{precision}'", did_you_mean(precision, list(PRECISIONS))
         )
     why = "; ".join(f"{one.runtime} {one.precision}: {one.why}" for one in passed_over)
-    if any("not installed" in one.why for one in passed_over):
-        extra = runtime if runtime in ("openvino",) else ""
+    missing = [one.runtime for one in passed_over if one.why == _NOT_INSTALLED]
+    if missing:
+        extra = "" if missing[0] == DEFAULT.runtime else missing[0]
         return MissingDependency(f"nothing here can run it ({why})", install_command(extra))
     return BundleError(f"nothing here can run it ({why})", "choose another runtime or precision")

@@ -57,8 +57,6 @@ _MOST_BYTES = 16 << 20
 _BUILD = "build it again: edgegan build"
 _TRIES, _FORGET_TRIES_S = 3, 600.0
 """A rung that was begun so often and never drew is left alone for so long; it crashes, or was only switched off."""
-
-
 _LOOKS = 5
 """A reader that finds none looks again: a builder may just have put a newer one there, and listing takes a moment."""
 
@@ -272,10 +270,14 @@ class Engine:
             os.utime(self.path)
 
     def _keep(self, state: Mapping[str, Any]) -> None:
+        """Not synced: it must outlive this process, not a power cut, and each start would wait for the disk."""
+        new = beside(self.path / _STATE)
         try:
-            write_file(self.path / _STATE, json.dumps(state, indent=2).encode() + b"\n")
+            new.write_text(json.dumps(state, indent=2) + "\n")
+            new.replace(self.path / _STATE)
         except OSError as error:  # a store on a read-only disk works, it only learns nothing
             log.debug("the state of engine %s cannot be kept: %s", self.path, error)
+            remove(new)
 
 
 class Store:

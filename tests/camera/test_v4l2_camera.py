@@ -68,7 +68,7 @@ def test_pictures_are_decoded_numbered_and_stamped_by_the_driver(opened: Opener,
         frame = camera.read(1.0)
         assert frame.pixels.shape == (48, 64, 3)
         assert number_in(frame.pixels) == (first_number + frame.sequence) % 64
-        assert 0 <= time.monotonic_ns() - frame.captured_ns < 100_000_000
+        assert 0 <= time.monotonic_ns() - frame.captured_ns < 1_000_000_000
 
 
 def test_grey_is_grey(opened: Opener) -> None:

@@ -40,6 +40,8 @@ def test_what_is_not_installed_is_passed_over_by_name(bundle, monkeypatch):
     assert {one.why for one in passed_over} == {"it is not installed"}
     with pytest.raises(MissingDependency, match=r"openvino fp32: it is not installed.*edgegan\[openvino\]"):
         candidates(bundle, "openvino")
+    with pytest.raises(MissingDependency, match=r"edgegan\[openvino\]|\.\[openvino\]"):
+        candidates(bundle, precision="bf16")
 
 
 def test_a_way_of_another_version_is_not_known(bundle):

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,8 +148,9 @@ def test_a_read_only_store_is_used_all_the_same(bundle, store, stack, monkeypatc
     def refuse(path, data):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("edgegan.engine.store.write_file", refuse)
+    monkeypatch.setattr(Path, "write_text", refuse)
     assert opened(bundle, store, stack).description["fingerprint"] == engine.ladder[0].fingerprint
+    assert not list(engine.path.glob("*state.json*"))
 
 
 def test_what_was_compiled_is_kept_with_the_engine(bundle, store, stack):

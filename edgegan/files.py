@@ -38,6 +38,7 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     for name, data in files.items():
         with (path / name).open("xb") as file:
             file.write(data)
+            file.flush()
             sync(file.fileno())
     sync_folder(path)
 

@@ -351,6 +351,21 @@ def test_a_store_that_cannot_be_written_is_one_error(bundle, tmp_path):
         pass
 
 
+def test_all_of_an_engine_is_on_the_disk_before_it_has_its_name(store, bundle, monkeypatch):
+    """What Python still holds back when a file is synced is lost in a power cut: an empty manifest, for one."""
+    synced = {}
+
+    def sync(descriptor):
+        found = os.fstat(descriptor)
+        synced[found.st_ino] = found.st_size
+
+    monkeypatch.setattr("edgegan.files.sync", sync)
+    engine = store.put(bundle, manifest(bundle))
+    written = [path.stat() for path in engine.path.rglob("*") if path.is_file()]
+    assert len(written) == 5
+    assert [synced[file.st_ino] for file in written] == [file.st_size for file in written]
+
+
 def test_a_full_disk_leaves_the_old_engine(store, bundle, engine, monkeypatch):
     monkeypatch.setattr("edgegan.engine.store.write_file", _full)
     with pytest.raises(EngineError, match="No space left"):

@@ -13,6 +13,7 @@ once its successor has drawn a sane picture. Reading takes no lock and changes n
 Whatever else lies in the folder is left alone.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -52,11 +53,14 @@ ENGINE_SUFFIX = ".engine"
 FORMAT, FORMAT_VERSION = "edgegan-engine", 1
 _MANIFEST, _STATE, _BUNDLE, _CACHE, _LOCK = "engine.json", "state.json", "bundle", "cache", "lock"
 _OURS = re.compile(r"[A-Za-z0-9_-]+-[0-9a-f]{12}-(\d{4,})\.engine(\.damaged)?")
-_LEFT_BY_BUILDERS = re.compile(r"\.[A-Za-z0-9_-]+\.engine\.[A-Za-z0-9_]+\.tmp")
+_LEFT_BY_BUILDERS = re.compile(r"\.[A-Za-z0-9_-]+\.engine(\.damaged)?\.[A-Za-z0-9_]+\.tmp")
+_LEFT_BY_READERS = re.compile(r"\.state\.json\.[0-9a-f]+\.tmp")
 _MOST_BYTES = 16 << 20
 _BUILD = "build it again: edgegan build"
 _TRIES, _FORGET_TRIES_S = 3, 600.0
 """A rung that was begun so often and never drew is left alone for so long; it crashes, or was only switched off."""
+_WRONG = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError)
+"""What reading a file raises that says something else than it should; the last of whole numbers beyond 1e308."""
 _LOOKS = 5
 """A reader that finds none looks again: a builder may just have put a newer one there, and listing takes a moment."""
 
@@ -126,8 +130,8 @@ class Engine:
                 f"cannot read engine '{path}': {error.strerror or error}", "check its permissions"
             ) from error
         except BundleError as error:
-            raise _Damaged(f"engine '{path}' is damaged: {error.message}", _BUILD) from error
-        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            raise _said_of(path, error) from error
+        except _WRONG as error:
             what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
             raise _Damaged(f"engine '{path}' is damaged: {what}", _BUILD) from error
         return engine
@@ -153,7 +157,7 @@ class Engine:
             for name in self.bundle.manifest["files"]:
                 self.bundle.read_file(name)
         except BundleError as error:
-            raise _Damaged(f"engine '{self.path}' is damaged: {error.message}", _BUILD) from error
+            raise _said_of(self.path, error) from error
 
     @property
     def bundle(self) -> Bundle:
@@ -208,7 +212,7 @@ class Engine:
             tried = {str(name): [int(times), float(at)] for name, (times, at) in state["tried"].items()}
             failed = {str(name): str(why) for name, why in state["failed"].items()}
             return {"good": [str(name) for name in state["good"]], "tried": tried, "failed": failed}
-        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        except (OSError, *_WRONG):
             return {"good": [], "tried": {}, "failed": {}}
 
     @property
@@ -302,11 +306,9 @@ class Store:
         """
         with self._writable():
             self.path.mkdir(parents=True, exist_ok=True)
-            before = self._places(bundle)
-            place = (
-                self.path
-                / f"{self._stem(bundle)}-{_number_of(before[0]) + 1 if before else 1:04d}{ENGINE_SUFFIX}"
-            )
+            before, stem = self._places(bundle), self._stem(bundle)
+            newest = max(map(_number_of, _of_stem(self.path, stem)), default=0)
+            place = self.path / f"{stem}-{newest + 1:04d}{ENGINE_SUFFIX}"
             new = beside(place)
             try:
                 write_engine(new, bundle, manifest)
@@ -352,8 +354,11 @@ class Store:
             lock = (self.path / _LOCK).open("a")
         with lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+                with self._writable():
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except EngineError as error:
+                if not isinstance(error.__cause__, BlockingIOError):
+                    raise  # a file system that knows no locks
                 raise EngineError(
                     f"another process is building into '{self.path}'",
                     "wait until it is done, or name another --store",
@@ -380,11 +385,8 @@ class Store:
 
     def _places(self, bundle: Bundle) -> list[Path]:
         """The folders of a bundle's engines, the newest first."""
-        stem = self._stem(bundle)
-        folders = (path for path in _folders(self.path, _OURS) if path.suffix == ENGINE_SUFFIX)
-        return sorted(
-            (path for path in folders if path.name.rpartition("-")[0] == stem), key=_number_of, reverse=True
-        )
+        whole = (path for path in _of_stem(self.path, self._stem(bundle)) if path.suffix == ENGINE_SUFFIX)
+        return sorted(whole, key=_number_of, reverse=True)
 
     @contextmanager
     def _writable(self) -> Iterator[None]:
@@ -420,8 +422,9 @@ def holds_nothing_else(path: Path) -> bool:
     """Whether a folder is an engine, of whatever state, and holds nothing that is no part of one."""
     try:
         _parsed(path)
-        return {entry.name for entry in path.iterdir()} <= {_MANIFEST, _STATE, _BUNDLE, _CACHE}
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        names = {entry.name for entry in path.iterdir() if not _LEFT_BY_READERS.fullmatch(entry.name)}
+        return names <= {_MANIFEST, _STATE, _BUNDLE, _CACHE}
+    except (OSError, *_WRONG):
         return False
 
 
@@ -475,6 +478,14 @@ def _text(value: Any) -> str:
     return value
 
 
+def _said_of(path: Path, error: BundleError) -> EngineError:
+    """What is wrong with an engine's bundle; what only cannot be read (permissions, a full table) is no damage."""
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno not in (None, errno.ENOENT, errno.ENOTDIR):
+        return EngineError(f"cannot read engine '{path}': {error.message}", error.mend)
+    return _Damaged(f"engine '{path}' is damaged: {error.message}", _BUILD)
+
+
 def _opened(path: Path) -> Engine | None:
     try:
         return Engine.open(path)
@@ -507,11 +518,17 @@ def _number_of(path: Path) -> int:
     return int(match[1]) if match else 0
 
 
+def _of_stem(store: Path, stem: str) -> list[Path]:
+    """The engines of one bundle, also the damaged ones that were set aside: a number is never given twice."""
+    return [path for path in _folders(store, _OURS) if path.name.rpartition("-")[0] == stem]
+
+
 def _older(path: Path) -> list[Path]:
-    """The engines of the same bundle that were built before this one."""
-    stem = path.name.rpartition("-")[0]
-    siblings = (one for one in _folders(path.parent, _OURS) if one.name.rpartition("-")[0] == stem)
-    return [one for one in siblings if _OURS.fullmatch(path.name) and _number_of(one) < _number_of(path)]
+    """The engines of the same bundle that were built before this one, but for those that were set aside."""
+    whole = (
+        one for one in _of_stem(path.parent, path.name.rpartition("-")[0]) if one.suffix == ENGINE_SUFFIX
+    )
+    return [one for one in whole if _OURS.fullmatch(path.name) and _number_of(one) < _number_of(path)]
 
 
 def _last_used(path: Path) -> tuple[bool, float]:

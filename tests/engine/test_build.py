@@ -128,6 +128,13 @@ def test_export_spares_a_folder_that_only_looks_like_an_engine(bundle, store, tm
     assert sorted(game.rglob("*")) == before
 
 
+def test_an_export_that_ran_and_was_killed_is_replaced_all_the_same(bundle, store, tmp_path, one_runtime):
+    build(bundle.path, store, **QUICK, export=tmp_path / "out")
+    (tmp_path / "out/.state.json.0123abcd.tmp").touch()
+    build(bundle.path, store, **QUICK, export=tmp_path / "out")
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
 def test_an_engine_is_not_taken_over_for_another_wish(bundle, store, tmp_path, one_runtime):
     build(bundle.path, store, **QUICK, export=tmp_path / "out")
     with pytest.raises(ConfigError, match="there is no runtime 'nonsense'"):

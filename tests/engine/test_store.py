@@ -129,6 +129,33 @@ def test_a_damaged_one_is_recognised_and_set_aside_by_the_next_builder(store, bu
     assert os.listdir(store.path) == [f"{engine.path.name}.damaged"]
 
 
+def test_what_was_set_aside_keeps_its_number_and_stays_to_be_looked_at(store, bundle, engine):
+    """A reader that still holds the damaged one must not write what became of it into its successor."""
+    for number in (2, 3):
+        (store.find(bundle)[0].path / "engine.json").write_text("{")
+        store.set_aside(bundle)
+        successor = store.put(bundle, manifest(bundle))
+        assert successor.path.name.endswith(f"-{number:04d}.engine")
+    engine.failed(engine.ladder[0], "late")
+    assert successor.distrust(successor.ladder[0]) == ""
+    successor.proved(successor.ladder[0])
+    aside = sorted(store.path.glob("*.engine.damaged"))
+    assert [path.name.rpartition("-")[2] for path in aside] == ["0001.engine.damaged", "0002.engine.damaged"]
+    assert sorted(store.shrink(1, keep=successor)) == aside
+
+
+def test_a_bundle_that_cannot_be_read_now_is_not_called_damaged(store, bundle, engine, monkeypatch):
+    def refuse(path, most_bytes):
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edgegan.bundle._read_from_folder", refuse)
+        with pytest.raises(EngineError, match=r"cannot read engine .* Too many open files"):
+            Engine.open(engine.path)
+        store.set_aside(bundle)
+    assert [one.path for one in store.find(bundle)] == [engine.path]
+
+
 def test_a_changed_model_is_found_where_all_is_read(store, bundle, engine):
     with (engine.path / "bundle/model_fp32.onnx").open("ab") as model:
         model.write(b"x")
@@ -165,6 +192,13 @@ def test_what_cannot_be_read_or_is_newer_is_not_called_damaged(store, bundle, en
 def test_a_changed_manifest_is_damage(engine, change):
     whole = json.loads((engine.path / "engine.json").read_text())
     (engine.path / "engine.json").write_text(json.dumps({**whole, **change}))
+    with pytest.raises(EngineError, match="is damaged"):
+        Engine.open(engine.path)
+
+
+def test_a_figure_beyond_all_bounds_is_damage(engine):
+    text = (engine.path / "engine.json").read_text()
+    (engine.path / "engine.json").write_text(text.replace('p50": 1.5', 'p50": 1' + 400 * "0"))
     with pytest.raises(EngineError, match="is damaged"):
         Engine.open(engine.path)
 
@@ -263,6 +297,7 @@ def test_a_rung_that_failed_is_not_tried_again(engine):
         *("", "[]", '{"good": 3}', '{"good": [], "tried": [], "failed": {}}', "\0"),
         '{"good": [], "tried": {"onnxruntime-fp32": "x"}, "failed": {}}',
         '{"good": [], "tried": {"onnxruntime-fp32": [9, NaN]}, "failed": {}}',
+        '{"good": [], "tried": {"onnxruntime-fp32": [9, 1' + 400 * "0" + ']}, "failed": {}}',
     ],
 )
 def test_a_damaged_state_is_as_none(engine, text):
@@ -284,6 +319,21 @@ with Store(Path({str(store.path)!r})).locked():
     assert "another process is building" in other.stderr
     with store.locked():
         pass
+
+
+def test_a_file_system_without_locks_is_not_called_another_builder(store, monkeypatch):
+    def refuse(*arguments):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(EngineError, match=r"Operation not supported: .* --store"), store.locked():
+        pass
+
+
+def test_whoever_was_killed_while_removing_a_damaged_one_leaves_nothing(store):
+    (store.path / ".candy-1c5e03d2f7aa-0001.engine.damaged.0123abcd.tmp").mkdir(parents=True)
+    with store.locked():
+        assert os.listdir(store.path) == ["lock"]
 
 
 def test_a_builder_that_is_killed_leaves_the_old_engine(store, bundle, engine):

@@ -2,10 +2,12 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from edgegan.engine.fingerprint import runtime_version
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +18,21 @@ def models() -> Path:
         pytest.skip("EDGEGAN_MODELS names no folder of real generators (tests/README.md)")
     assert Path(folder).is_dir(), f"EDGEGAN_MODELS={folder} is no folder"
     return Path(folder)
+
+
+@pytest.fixture
+def broken_openvino(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Have `import openvino` run the code that is given instead, in the processes that this one starts."""
+    if runtime_version("openvino") is None:
+        pytest.skip("needs the extra 'openvino'")
+    folder = tmp_path / "broken" / "openvino"
+    folder.mkdir(parents=True)
+
+    def breaks(code: str) -> None:
+        (folder / "__init__.py").write_text(code)
+        monkeypatch.syspath_prepend(folder.parent)
+
+    return breaks
 
 
 @pytest.fixture

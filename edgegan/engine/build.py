@@ -24,8 +24,15 @@ from edgegan.engine.candidates import DEFAULT, RUNTIMES, Candidate, PassedOver, 
 from edgegan.engine.fingerprint import describe_device, runtime_version
 from edgegan.engine.gate import GATES, gate_pictures, judged, why_not
 from edgegan.engine.store import Engine, Store, bundle_of, holds_nothing_else, is_engine, write_engine
-from edgegan.engine.trial import Trial, picture_from_png
-from edgegan.errors import ConfigError, EdgeganError, EngineError, GeneratorError, user_error_from_os_error
+from edgegan.engine.trial import Trial, reference_pictures
+from edgegan.errors import (
+    ConfigError,
+    EdgeganError,
+    EngineError,
+    GeneratorError,
+    MissingDependency,
+    user_error_from_os_error,
+)
 from edgegan.files import beside, put_in_place, remove
 from edgegan.frame import Pixels
 
@@ -123,14 +130,19 @@ def build(
         bundle.read_model(model)
     if export is not None:
         _check_export(export)
-    engine = None if again else _there_already(path, bundle, store, asked)
-    built, removed = engine is None, []
+    given = None if again else _fitting(path, asked)
+    engine = None if again else _there_already(given, bundle, store, asked)
+    built, removed = engine is None and given is None, []
     if engine is None:
-        if progress is None:
+        if built and progress is None:
             log.info("trying what this device has: this takes half a minute, longer for a large generator")
         with store.locked():
             store.set_aside(bundle)
-            engine = store.put(bundle, _manifest(bundle, store, asked, seconds, tell))
+            engine = (
+                store.take(given)
+                if given
+                else store.put(bundle, _manifest(bundle, store, asked, seconds, tell))
+            )
             removed = store.shrink(most_bytes, engine)
     if export is not None:
         _export(engine, export)
@@ -138,24 +150,40 @@ def build(
     return {**engine.describe(), "built": built, "removed": [str(path) for path in removed]}
 
 
-def _there_already(path: Path, bundle: Bundle, store: Store, asked: dict[str, Any]) -> Engine | None:
-    """The engine that was given, if it fits this device, or that in the store if it was made for what is asked."""
-    if is_engine(path):
-        given = Engine.open(path)
-        given.check_files()
-        if given.usable() == given.ladder and asked in (given.manifest["asked"], _ANYTHING):
-            return given if path.resolve().parent == store.path.resolve() else _taken(given, store)
-        log.warning("engine '%s' is built again: %s", path, given.misfit() or "it was built for another wish")
+def _fitting(path: Path, asked: dict[str, Any]) -> Engine | None:
+    """The engine that was given, if it fits this device and was made for what is asked."""
+    if not is_engine(path):
+        return None
+    given = Engine.open(path)
+    given.check_files()
+    if why := _why_anew(given, asked):
+        log.warning("engine '%s' is built again: %s", path, why)
+        return None
+    return given
+
+
+def _why_anew(given: Engine, asked: dict[str, Any]) -> str:
+    """In words, why an engine that was given cannot be taken as it is; empty if it can."""
+    usable = given.usable()
+    if not usable:
+        return given.misfit()
+    if lost := [rung.candidate.name for rung in given.ladder if rung not in usable]:
+        return f"{', '.join(lost)} of it cannot be used here"
+    if failed := [f"{rung.candidate.name}: {why}" for rung in usable if (why := given.distrust(rung))]:
+        return "; ".join(failed)
+    return "" if asked in (given.manifest["asked"], _ANYTHING) else "it was built for another wish"
+
+
+def _there_already(
+    given: Engine | None, bundle: Bundle, store: Store, asked: dict[str, Any]
+) -> Engine | None:
+    """The engine in the store, if it is the one that was given, or was made for what is asked with what is here."""
     for engine in store.find(bundle)[:1]:
         fits = engine.usable() == engine.ladder and not any(map(engine.distrust, engine.ladder))
-        if fits and (engine.manifest["asked"], engine.manifest["versions"]) == (asked, _versions()):
+        made = (engine.manifest["asked"], engine.manifest["versions"]) == (asked, _versions())
+        if fits and (made if given is None else engine.manifest == given.manifest):
             return engine if _whole(engine) else None
     return None
-
-
-def _taken(given: Engine, store: Store) -> Engine:
-    with store.locked():
-        return store.take(given)
 
 
 def _whole(engine: Engine) -> bool:
@@ -267,7 +295,7 @@ class _Workshop:
 
     def __init__(self, folder: Path, bundle: Bundle, threads: int | None) -> None:
         self._folder, self._bundle, self._threads = folder, bundle, threads
-        seen, drawn = (picture_from_png(bundle.read_file(f"reference_{s}.png")) for s in ("input", "output"))
+        seen, drawn = reference_pictures(bundle)
         self._pictures = _written(folder, gate_pictures(seen))
         self._expected = [drawn]
         self._judge: _Result | None = None
@@ -293,7 +321,7 @@ class _Workshop:
                         "peak_memory_mb": timing.peak_memory_mb,
                     }
                     result.add(timing.latencies_ms)
-        except GeneratorError as error:
+        except (GeneratorError, MissingDependency) as error:  # installed, but it cannot be imported
             result.why = str(error)
         return result
 
@@ -354,8 +382,13 @@ def _percentiles(latencies_ms: list[float]) -> dict[str, float]:
 
 
 def _check_export(path: Path) -> None:
-    is_free = path.is_dir() and (holds_nothing_else(path) or not any(path.iterdir()))
-    if path.is_symlink() or (path.exists() and not is_free):
+    try:
+        is_free = path.is_dir() and (holds_nothing_else(path) or not any(path.iterdir()))
+        is_taken = path.is_symlink() or (path.exists() and not is_free)
+        beside(path.absolute()).exists()  # its name may be too long, which is better known before than after
+    except OSError as error:
+        raise user_error_from_os_error(error, f"cannot write the engine '{path}'") from error
+    if is_taken:
         raise EngineError(f"'{path}' is there already and is no engine", "give another name to --export")
 
 

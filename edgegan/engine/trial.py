@@ -7,6 +7,7 @@ The two talk in lines of JSON. To the child: {"do": "load" | "draw" | "time", â€
 import json
 import logging
 import os
+import re
 import resource
 import signal
 import socket
@@ -25,13 +26,13 @@ from edgegan import errors
 from edgegan.bundle import Bundle
 from edgegan.clock import sleep_until
 from edgegan.engine.candidates import CACHING, Candidate
-from edgegan.errors import BundleError, EdgeganError, GeneratorError
+from edgegan.errors import BundleError, EdgeganError, GeneratorError, user_error_from_os_error
 from edgegan.frame import Pixels
 from edgegan.generator import Generator
 from edgegan.process import die_with_parent, how_it_ended, start
 from edgegan.registry import GENERATORS, Uri, open_driver
 
-__all__ = ["Timing", "Trial", "main", "open_candidate", "picture_from_png"]
+__all__ = ["Timing", "Trial", "main", "open_candidate", "picture_from_png", "reference_pictures"]
 
 _WARM_UP_SECONDS = 0.3
 _KILL_TIMEOUT_S = 5.0
@@ -150,6 +151,7 @@ class Trial:
             self._lines.flush()
             line = self._lines.readline()
         except TimeoutError:
+            self._kill()  # lest it disturbs what is timed beside it
             raise GeneratorError(f"it did not answer within {timeout_s:g} s") from None
         except OSError:
             line = b""
@@ -166,16 +168,32 @@ class Trial:
             return f"its process died: {how_it_ended(self._process.wait(_KILL_TIMEOUT_S))}"
         return "its process closed its end"
 
+    def _kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        with suppress(subprocess.TimeoutExpired):  # one that the kernel cannot end is left to be reaped later
+            self._process.wait(_KILL_TIMEOUT_S)
+
     def _close(self) -> None:
         if self._process is not None:
-            self._process.kill()
-            with suppress(
-                subprocess.TimeoutExpired
-            ):  # one that the kernel cannot end is left to be reaped later
-                self._process.wait(_KILL_TIMEOUT_S)
+            self._kill()
         with suppress(OSError):
             self._lines.close()
         self._socket.close()
+
+
+def reference_pictures(bundle: Bundle) -> tuple[Pixels, Pixels]:
+    """What the bundle's reference shows, and what must be drawn of it: uint8 (H, W, 3) BGR. Raises `BundleError`."""
+    seen, drawn = (
+        picture_from_png(bundle.read_file(f"reference_{side}.png")) for side in ("input", "output")
+    )
+    if (seen.shape[:2], drawn.shape[:2]) != (bundle.input_size, bundle.output_size):
+        raise BundleError(
+            f"the reference pictures of '{bundle.name}' have {seen.shape[:2]} and {drawn.shape[:2]}, its manifest "
+            f"says {bundle.input_size} and {bundle.output_size} (height, width)",
+            "pack the model again",
+        )
+    return seen, drawn
 
 
 def picture_from_png(data: bytes) -> Pixels:
@@ -239,7 +257,7 @@ class _Child:
         out = np.empty((*self._loaded().output_size, 3), np.uint8)
         for source, target in zip(pictures, drawn, strict=True):
             self._loaded().infer(picture_from_png(Path(source).read_bytes()), out)
-            Path(target).write_bytes(bytes(cv2.imencode(".png", out)[1]))
+            _write(Path(target), bytes(cv2.imencode(".png", out)[1]))
         return {}
 
     def time(self, seconds: float, rate_hertz: float | None) -> dict[str, Any]:
@@ -254,7 +272,7 @@ class _Child:
         return {
             "latencies_ms": latencies_ms,
             "cpu_ms": (time.process_time_ns() - cpu_ns) / 1e6 / len(latencies_ms),
-            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "peak_memory_mb": _peak_memory_mb(),
             "seconds": (time.monotonic_ns() - start_ns) / 1e9,
         }
 
@@ -262,6 +280,24 @@ class _Child:
         if self._generator is None:
             raise GeneratorError("nothing was loaded")
         return self._generator
+
+
+def _write(path: Path, data: bytes) -> None:
+    """A disk that is full is no fault of the candidate's."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise user_error_from_os_error(error, f"cannot write into '{path.parent}'") from error
+
+
+def _peak_memory_mb() -> float:
+    """Peak resident memory of this process in 2**20 bytes (proc(5)).
+
+    That of getrusage(2) holds the parent's, too, which a process inherits when it is started.
+    """
+    found = re.search(r"^VmHWM:\s*(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    kilobytes = int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(kilobytes / 1024, 1)
 
 
 def _repeat(

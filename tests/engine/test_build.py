@@ -12,7 +12,7 @@ from edgegan.engine import candidates as known
 from edgegan.engine.build import build
 from edgegan.engine.candidates import DEFAULT
 from edgegan.engine.store import Engine, Store
-from edgegan.errors import BundleError, ConfigError, EngineError, GeneratorError
+from edgegan.errors import BundleError, ConfigError, EngineError, GeneratorError, UserError
 from tests.engine.conftest import negative_bundle
 from tests.generator.packed import painter
 
@@ -79,6 +79,28 @@ def test_what_draws_something_else_does_not_pass(store, tmp_path, one_runtime):
     assert os.listdir(store.path) == ["lock"]
 
 
+def test_what_is_installed_but_cannot_be_imported_does_not_pass(bundle, store, broken_openvino):
+    broken_openvino("from openvino.nonsense import anything")
+    result = build(bundle.path, store, **QUICK)
+    whys = {f"{m['runtime']}-{m['precision']}": m["why"] for m in result["measured"]}
+    assert "needs the package 'openvino'" in whys["openvino-fp32"]
+    assert [rung["runtime"] for rung in result["ladder"]] == ["onnxruntime"]
+
+
+def test_a_disk_that_is_full_is_no_fault_of_the_candidate(bundle, tmp_path, one_runtime):
+    workshop = module._Workshop(tmp_path, bundle, 1)
+    workshop._judge, workshop._folder = None, tmp_path / "full"
+    with pytest.raises(UserError, match=r"cannot write into '.*full'"):
+        workshop.screened(DEFAULT)
+
+
+def test_reference_pictures_of_another_size_are_the_packers_to_mend(store, tmp_path, one_runtime):
+    lies = negative_bundle(tmp_path / "lies", drawn=np.zeros((32, 48, 3), np.uint8))
+    with pytest.raises(BundleError, match=r"have \(16, 24\) and \(32, 48\), .*: pack the model again"):
+        build(lies.path, store, **QUICK)
+    assert os.listdir(store.path) == ["lock"]
+
+
 def test_what_crashes_does_not_pass_and_harms_nothing(bundle, store, monkeypatch, one_runtime):
     before = build(bundle.path, store, **QUICK)
     monkeypatch.setattr("edgegan.engine.trial.start", lambda *a: module_start_that_dies())
@@ -100,6 +122,32 @@ def test_export_is_taken_over_by_an_equal_device(bundle, store, tmp_path, one_ru
     result = build(tmp_path / "out", elsewhere, **QUICK)
     assert not result["built"]
     assert elsewhere.find(bundle)[0].usable()
+
+
+def test_an_engine_is_taken_over_once_and_within_the_stores_limit(bundle, store, tmp_path, one_runtime):
+    build(bundle.path, store, **QUICK, export=tmp_path / "out")
+    elsewhere = Store(tmp_path / "elsewhere")
+    other = build(negative_bundle(tmp_path / "other", 16, 32).path, elsewhere, **QUICK)
+    first = build(tmp_path / "out", elsewhere, **QUICK, most_bytes=1)
+    assert first["removed"] == [other["engine"]]
+    second = build(tmp_path / "out", elsewhere, **QUICK)
+    assert (second["engine"], second["built"]) == (first["engine"], False)
+
+
+def test_an_engine_that_failed_where_it_lies_is_built_again(bundle, store, one_runtime, caplog):
+    engine = Engine.open(Path(build(bundle.path, store, **QUICK)["engine"]))
+    engine.failed(engine.ladder[0], "crashed")
+    assert build(engine.path, store, **QUICK)["built"]
+    assert "is built again: onnxruntime-fp32: it failed: crashed" in caplog.text
+
+
+def test_an_engine_of_which_some_cannot_be_used_here_says_what(bundle, store, tmp_path, one_runtime, caplog):
+    build(bundle.path, store, **QUICK, export=tmp_path / "out")
+    whole = json.loads((tmp_path / "out/engine.json").read_text())
+    whole["ladder"].append({**whole["ladder"][0], "runtime": "openvino", "fingerprint": "0" * 64})
+    (tmp_path / "out/engine.json").write_text(json.dumps(whole))
+    assert build(tmp_path / "out", Store(tmp_path / "elsewhere"), **QUICK)["built"]
+    assert "is built again: openvino-fp32 of it cannot be used here" in caplog.text
 
 
 def test_a_foreign_export_is_built_again(bundle, store, tmp_path, one_runtime, caplog):
@@ -176,6 +224,12 @@ def test_times_of_two_moments_do_not_mix():
         one.begin_turns()
         one.add([ms])
     assert [r.candidate.runtime for r in module._ladder([a, b, c], "latency")] == ["a", "b", "c"]
+
+
+def test_a_name_that_no_file_can_have_is_found_before_the_work(bundle, store, tmp_path):
+    with pytest.raises(UserError, match="File name too long"):
+        build(bundle.path, store, **QUICK, export=tmp_path / ("x" * 250))
+    assert not store.path.exists()
 
 
 def test_export_replaces_engines_alone(bundle, store, tmp_path, one_runtime):

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from edgegan.errors import GeneratorError
 from edgegan.frame import Pixels
 from edgegan.quality import max_difference, psnr_db, ssim
 
-__all__ = ["GATES", "Gate", "gate_pictures", "judged", "why_not"]
+__all__ = ["GATES", "Gate", "check_reference", "gate_pictures", "judged", "why_not"]
 
 _BEST_DB = 99.0
 """Stands for equal pictures, whose ratio is infinite, which JSON cannot say."""
@@ -60,3 +61,9 @@ def why_not(precision: str, quality: Mapping[str, float]) -> str:
             f"its worst picture has SSIM {quality['ssim_worst']:g}, {gate.ssim:g} is demanded of {precision}"
         )
     return ""
+
+
+def check_reference(precision: str, drawn: Pixels, expected: Pixels) -> None:
+    """Raise `GeneratorError` if what was drawn is not the bundle's reference picture."""
+    if why := why_not(precision, judged([drawn], [expected])):
+        raise GeneratorError(f"it does not draw the reference picture: {why}")

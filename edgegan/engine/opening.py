@@ -10,19 +10,23 @@ import numpy as np
 
 from edgegan.bundle import Bundle
 from edgegan.engine.candidates import Candidate, candidate
-from edgegan.engine.gate import judged, why_not
+from edgegan.engine.gate import check_reference
 from edgegan.engine.store import Engine, Rung, Store, bundle_of, default_store, in_use, is_engine
-from edgegan.engine.trial import open_candidate, picture_from_png
-from edgegan.errors import EdgeganError, GeneratorError
+from edgegan.engine.trial import open_candidate, reference_pictures
+from edgegan.errors import EdgeganError
 from edgegan.generator import Generator
 
-__all__ = ["best_candidate", "open_best"]
+__all__ = ["Choice", "choices", "open_best"]
 
 log = logging.getLogger(__name__)
 
+_LOOKS = 3
+
 
 @dataclass(frozen=True)
-class _Choice:
+class Choice:
+    """A way to run a bundle, and the engine and its rung that say so; None: what always works."""
+
     candidate: Candidate
     engine: Engine | None = None
     rung: Rung | None = None
@@ -38,7 +42,7 @@ def open_best(
     Raises what is wrong with the bundle or with what was asked for by name, and `GeneratorError` if nothing works.
     """
     bundle = bundle_of(path)
-    for choice in _choices(path, bundle, store, runtime, precision):
+    for choice in choices(path, bundle, store, runtime, precision):
         if choice.engine is None or choice.rung is None:
             return _opened(choice, bundle, threads, stack)
         try:
@@ -51,17 +55,13 @@ def open_best(
     raise AssertionError("the last choice has no engine, so that its error was raised")
 
 
-def best_candidate(path: Path, store: str, runtime: str, precision: str) -> tuple[Bundle, Candidate]:
-    """What `open_best` would try first, and the bundle; without opening it."""
-    bundle = bundle_of(path)
-    return bundle, next(_choices(path, bundle, store, runtime, precision)).candidate
+def choices(path: Path, bundle: Bundle, store: str, runtime: str, precision: str) -> Iterator[Choice]:
+    """What may be tried, best first; the last one is the bundle itself, without an engine.
 
-
-def _choices(path: Path, bundle: Bundle, store: str, runtime: str, precision: str) -> Iterator[_Choice]:
-    """What may be tried, best first; the last one is the bundle itself, without an engine."""
-    asked = candidate(bundle, runtime, precision)
-    engines = [Engine.open(path)] if is_engine(path) else _found(bundle, store)
-    for engine in engines:
+    path: of the bundle or of an engine. Raises what is wrong with what was asked for by name.
+    """
+    asked, engine = candidate(bundle, runtime, precision), None
+    for engine in [Engine.open(path)] if is_engine(path) else _engines(bundle, store):
         for rung in _usable(engine):
             one = rung.candidate
             if runtime not in ("auto", one.runtime) or precision not in ("auto", one.precision):
@@ -71,12 +71,23 @@ def _choices(path: Path, bundle: Bundle, store: str, runtime: str, precision: st
                     "%s of the engine is left out, %s. To try again: edgegan build --again", one.name, why
                 )
             else:
-                yield _Choice(one, engine, rung)
-    if not engines and runtime == precision == "auto":
+                yield Choice(one, engine, rung)
+    if engine is None and runtime == precision == "auto":
         log.info(
             "nothing was built for this device: %s runs; edgegan build finds what is fastest", asked.name
         )
-    yield _Choice(asked)
+    yield Choice(asked)
+
+
+def _engines(bundle: Bundle, store: str) -> Iterator[Engine]:
+    """Those in the store; when none of them will do, also what a builder put there meanwhile, in their place."""
+    seen: set[Path] = set()
+    for _ in range(_LOOKS):
+        new = [engine for engine in _found(bundle, store) if engine.path not in seen]
+        yield from new
+        if not new:
+            return
+        seen |= {engine.path for engine in new}
 
 
 def _found(bundle: Bundle, store: str) -> list[Engine]:
@@ -89,17 +100,17 @@ def _found(bundle: Bundle, store: str) -> list[Engine]:
 
 
 def _usable(engine: Engine) -> tuple[Rung, ...]:
-    usable = engine.usable()
-    if not usable:
-        log.warning(
-            "engine '%s' is passed over, %s: edgegan build makes one that fits",
-            engine.path.name,
-            engine.misfit(),
-        )
+    try:
+        usable = engine.usable()
+        why = "" if usable else f"{engine.misfit()}: edgegan build makes one that fits"
+    except EdgeganError as error:  # a builder has just replaced it
+        usable, why = (), str(error)
+    if why:
+        log.warning("engine '%s' is passed over, %s", engine.path.name, why)
     return usable
 
 
-def _opened(choice: _Choice, bundle: Bundle, threads: int | None, stack: ExitStack) -> Generator:
+def _opened(choice: Choice, bundle: Bundle, threads: int | None, stack: ExitStack) -> Generator:
     engine, rung = choice.engine, choice.rung
     if engine is None or rung is None:
         generator = open_candidate(choice.candidate, bundle, threads)
@@ -120,22 +131,15 @@ def _opened_rung(engine: Engine, rung: Rung, threads: int | None) -> Generator:
     """Open a rung and have it draw the reference picture before it is trusted: also its slow first picture."""
     engine.touch()
     engine.begin(rung)
-    generator = open_candidate(rung.candidate, engine.bundle, threads, engine.cache())
+    bundle = engine.bundle
+    seen, expected = reference_pictures(bundle)  # first: while it loads, a builder may remove the engine
+    generator = open_candidate(rung.candidate, bundle, threads, engine.cache())
     try:
-        _check_reference(generator, rung, engine.bundle)
-    except EdgeganError:
+        drawn = np.empty_like(expected)
+        generator.infer(seen, drawn)
+        check_reference(rung.candidate.precision, drawn, expected)
+    except BaseException:
         generator.close()
         raise
     engine.proved(rung)
     return generator
-
-
-def _check_reference(generator: Generator, rung: Rung, bundle: Bundle) -> None:
-    """Raise `GeneratorError` if it does not draw the bundle's reference picture."""
-    seen, expected = (
-        picture_from_png(bundle.read_file(f"reference_{side}.png")) for side in ("input", "output")
-    )
-    drawn = np.empty_like(expected)
-    generator.infer(seen, drawn)
-    if why := why_not(rung.candidate.precision, judged([drawn], [expected])):
-        raise GeneratorError(f"it does not draw the reference picture: {why}")

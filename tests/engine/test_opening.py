@@ -12,7 +12,7 @@ import pytest
 from edgegan.engine import opening
 from edgegan.engine.candidates import candidate
 from edgegan.engine.fingerprint import describe_device
-from edgegan.engine.opening import best_candidate, open_best
+from edgegan.engine.opening import open_best
 from edgegan.engine.store import Store
 from edgegan.errors import BundleError, ConfigError, GeneratorError
 from tests.engine.conftest import negative_bundle
@@ -171,10 +171,49 @@ def test_a_store_that_cannot_be_read_keeps_no_picture_from_the_screen(
     assert "no engine is used" in caplog.text
 
 
-def test_bench_takes_what_run_would(bundle, store):
-    assert best_candidate(bundle.path, str(store.path), "auto", "auto")[1].name == "onnxruntime-fp32"
-    one = candidate(bundle, "openvino", "fp32")
-    rung = {"runtime": "openvino", "fingerprint": one.fingerprint(bundle, describe_device())}
-    store.put(bundle, manifest(bundle, **rung))
-    assert best_candidate(bundle.path, str(store.path), "auto", "auto")[1].name == "openvino-fp32"
-    assert best_candidate(bundle.path, str(store.path), "openvino", "bf16")[1].name == "openvino-bf16"
+def test_an_engine_that_a_builder_replaces_while_it_loads_runs(bundle, store, stack, monkeypatch):
+    engine, real = store.put(bundle, manifest(bundle)), opening.open_candidate
+
+    def meanwhile(*arguments):
+        generator = real(*arguments)
+        store.put(bundle, manifest(bundle))
+        return generator
+
+    monkeypatch.setattr(opening, "open_candidate", meanwhile)
+    generator = opened(bundle, store, stack)
+    assert not engine.path.exists()
+    assert generator.description["fingerprint"] == engine.ladder[0].fingerprint
+
+
+def test_an_engine_that_is_replaced_before_it_is_read_gives_way_to_its_successor(
+    bundle, store, stack, monkeypatch
+):
+    store.put(bundle, manifest(bundle))
+    real, found = opening._found, []
+
+    def meanwhile(*arguments):
+        found.append(real(*arguments))
+        if len(found) == 1:
+            store.put(bundle, manifest(bundle))
+        return found[-1]
+
+    monkeypatch.setattr(opening, "_found", meanwhile)
+    assert opened(bundle, store, stack).description["fingerprint"]
+    assert store.find(bundle)[0].good
+
+
+def test_whatever_a_generator_raises_it_is_closed(bundle, store, stack, monkeypatch):
+    """A bug of its driver, say; else two of them would fill a small board's memory."""
+    store.put(bundle, manifest(bundle))
+    real, closed = opening.open_candidate, []
+
+    def first_fails(*arguments):
+        generator = real(*arguments)
+        if not closed:
+            monkeypatch.setattr(generator, "infer", lambda *a: 1 / 0)
+            monkeypatch.setattr(generator, "close", lambda: closed.append(generator))
+        return generator
+
+    monkeypatch.setattr(opening, "open_candidate", first_fails)
+    assert draws_negative(opened(bundle, store, stack))
+    assert len(closed) == 1

@@ -303,7 +303,7 @@ def _read(path: Path, name: str, most_bytes: int) -> bytes:
         raise BundleError(f"there is no bundle '{path}', nor anything else of that name", mend) from error
     except KeyError as error:
         raise BundleError(f"'{path}' is no bundle: it has no '{name}'", _MAKE_AGAIN) from error
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, EOFError, UnicodeDecodeError) as error:
         if path.suffix.lower() == ".onnx":
             mend = f"pack it first: edgegan pack {path} -o {path.stem}.edgegan"
             raise BundleError(f"'{path}' is an ONNX model, no bundle", mend) from error

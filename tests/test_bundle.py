@@ -195,6 +195,19 @@ def test_a_truncated_archive_is_refused(tmp_path):
             Bundle.open(path).read_model("fp32")
 
 
+def test_an_archive_with_a_name_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "a.edgegan"
+    write_bundle(path, CONTENT, FILES)
+    data = bytearray(path.read_bytes())
+    start = data.index(b"PK\x03\x04", data.index(b"PK\x03\x04") + 1)
+    data[start + 7] |= 0x08  # the member's own header says that its name is UTF-8
+    data[start + 30] = 0x89
+    path.write_bytes(data)
+    bundle = Bundle.open(path)
+    with pytest.raises(BundleError, match="damaged"):
+        _ = [bundle.read_file(name) for name in FILES]
+
+
 def test_a_compressed_archive_is_told_the_mend(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("manifest.json", _manifest())

@@ -204,6 +204,7 @@ def _check_url(url: str, shown: str) -> None:
     try:
         parts = urlsplit(url)
         valid = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        os.fsencode(url)  # as PyAV will
     except ValueError:
         valid = False
     if not valid or any(character.isspace() for character in url):

@@ -191,6 +191,15 @@ def test_figures_are_mean_fifth_percentile_and_worst(expected):
     assert found["high_frequency_worst_ratio"] == ratios[np.abs(np.log(ratios)).argmax()]
 
 
+def test_blur_and_grain_weigh_as_much_as_each_other(expected):
+    """The mean ratio is the geometric one: half and double are one."""
+    drawn = [faults.blurred(expected[0][0], 0.5), faults.noisy(expected[0][1], 30)]
+    verdict = _judge(drawn, expected[0][:2], NOTHING)
+    low, high = (row["high_frequency_ratio"] for row in verdict.pictures)
+    assert low < 0.8 < 1.2 < high
+    assert verdict.figures["high_frequency_ratio"] == pytest.approx((low * high) ** 0.5, abs=1e-3)
+
+
 def test_a_verdict_can_be_written_and_says_what_it_lacks(expected):
     small = [np.ascontiguousarray(p[:10, :12]) for p in expected[0]]
     verdict = _judge(small, small)
@@ -336,8 +345,7 @@ def test_a_perceptual_model_that_is_none_is_refused(tmp_path, make, message):
         _judge(plain, plain, NOTHING, perceptual=make(tmp_path / "metric.onnx"))
 
 
-def test_the_real_st_lpips_agrees_with_the_figures_of_its_authors_package(models, expected):
-    """Worse noise is further away; equal pictures are at 0."""
+def test_the_real_st_lpips_is_0_for_equal_pictures_and_grows_with_noise(models, expected):
     drawn = [expected[0][0], faults.noisy(expected[0][0], 5), faults.noisy(expected[0][0], 25)]
     perceptual = models / "metrics/stlpips_alex.onnx"
     verdict = _judge(drawn, [expected[0][0]] * 3, NOTHING, perceptual=perceptual)

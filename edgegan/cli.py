@@ -264,6 +264,16 @@ def _range(text: str) -> tuple[float, float]:
     return low, high
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _seed(text: str) -> int:
+    if not re.fullmatch(r"\d{1,18}", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no seed; write a whole number from 0")
+    return int(text)
+
+
 # -- Commands
 
 
@@ -317,8 +327,30 @@ def _pack_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--pictures", type=_path, metavar="DIR", help="photos to compare the packed model on")
     parser.add_argument(
+        "--calibrate",
+        type=_path,
+        metavar="DIR|VIDEO",
+        help="photos of what the camera will see, or a clip: makes INT8 and FP16 too, and judges them",
+    )
+    parser.add_argument(
+        "--precision",
+        type=_names,
+        metavar="P,P",
+        help="fp32 alone, or also fp16 and int8 (default: all, if there is something to calibrate with)",
+    )
+    parser.add_argument("--seed", type=_seed, metavar="N", help="which pictures calibrate, which judge")
+    parser.add_argument(
+        "--perceptual", type=_path, metavar="FILE.onnx", help="an ST-LPIPS model, for one more figure"
+    )
+    parser.add_argument(
         "-o", "--output", type=_path, required=True, metavar="BUNDLE", help="where to write it"
     )
+
+
+_PACK_OPTIONS = (
+    *("name", "size", "input_range", "output_range", "output_name", "batch_statistics"),
+    *("calibrate", "seed", "perceptual"),
+)
 
 
 def _pack(args: argparse.Namespace) -> Outcome:
@@ -326,8 +358,8 @@ def _pack(args: argparse.Namespace) -> Outcome:
     from edgegan.report.text import ProgressBar, packed_text
 
     model, options = load_recipe(args.recipe) if args.recipe else (None, PackOptions())
-    names = ("name", "size", "input_range", "output_range", "output_name", "batch_statistics")
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    given = {name: getattr(args, name) for name in _PACK_OPTIONS if getattr(args, name) is not None}
+    given |= {"precisions": args.precision} if args.precision else {}
     model = args.model or model
     if model is None:
         raise UserError("no model was given", "name it: edgegan pack MODEL.onnx -o BUNDLE, or in the recipe")
@@ -530,7 +562,7 @@ def _bench(args: argparse.Namespace) -> Outcome:
 
 def _runtime_arguments(parser: argparse.ArgumentParser, default: str | None) -> None:
     parser.add_argument("--runtime", default=default, help="auto, onnxruntime or openvino")
-    parser.add_argument("--precision", default=default, help="auto, fp32 or bf16")
+    parser.add_argument("--precision", default=default, help="auto, fp32, bf16, int8 or int8_bf16")
     parser.add_argument(
         "--threads", type=int, metavar="N", help="CPU threads of the generator (default: physical cores)"
     )

@@ -138,7 +138,7 @@ class Config(Settings):
     bundle: PathText = ""
     generator: GeneratorUri = ""
     runtime: Literal["auto", "onnxruntime", "openvino"] = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "int8", "int8_bf16"] = "auto"
     store: PathText = ""
     displays: tuple[DisplayUri, ...] = Field(default=("window://",), min_length=1)
     frames: Annotated[int, Field(ge=1)] | None = None

@@ -33,6 +33,10 @@ class Source(Protocol):
     name: str
     description: str
 
+    @property
+    def latest(self) -> str:
+        """What the picture is called that was last given or left out."""
+
     def next(self) -> Pixels | None:
         """The next picture, uint8 (H, W, 3) BGR; None after the last."""
 
@@ -101,6 +105,10 @@ class Pictures:
         self._files, self._position, self.length = files, 0, len(files)
         self.name = self.description = f"{len(files)} picture{'s' * (len(files) > 1)} of '{path}'"
 
+    @property
+    def latest(self) -> str:
+        return self._files[self._position - 1].name
+
     def next(self) -> Pixels | None:
         return _picture_from_file(self._files[self._position - 1]) if self.skip() else None
 
@@ -153,6 +161,10 @@ class Clip:
             int(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
         )
         self.description = f"{self.name}, {width} x {height}"
+
+    @property
+    def latest(self) -> str:
+        return f"frame {self._decoded}"
 
     def next(self) -> Pixels | None:
         return np.asarray(self._capture.retrieve()[1], np.uint8) if self.skip() else None

@@ -67,7 +67,12 @@ class _Way:
 
 RUNTIMES: Mapping[str, Mapping[str, _Way]] = {
     "onnxruntime": {"fp32": _Way("fp32")},
-    "openvino": {"fp32": _Way("fp32"), "bf16": _Way("fp32", {"precision": "bf16"})},
+    "openvino": {
+        "fp32": _Way("fp32"),
+        "bf16": _Way("fp32", {"precision": "bf16"}),
+        "int8": _Way("int8"),
+        "int8_bf16": _Way("int8", {"precision": "bf16"}),
+    },
 }
 CACHING = ("openvino",)
 """Runtimes whose driver keeps what it compiled in a folder `cache`, where that is worth it (docs/runtimes.md)."""

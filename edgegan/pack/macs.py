@@ -7,7 +7,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 from edgegan.pack.graph import dims_of
 
-__all__ = ["count_macs", "count_params"]
+__all__ = ["count_macs", "count_params", "known_shapes", "macs_by_node"]
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 _NO_WEIGHTS = {"Resize": (1, 2), "Upsample": (1,), "BatchNormalization": (3, 4), "Clip": (1, 2), "Pad": (2,)}
@@ -17,12 +17,23 @@ _PIXELS = ("pixels/before/", "pixels/after/", "planes/")
 
 def count_macs(model: ModelProto) -> int | None:
     """Multiply-accumulates a picture in Conv, ConvTranspose, MatMul and Gemm; None if a shape is unknown."""
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    shapes = _shapes(graph)
     try:
-        return sum(_MACS[node.op_type](node, shapes) for node in graph.node if node.op_type in _MACS)
+        return sum(macs_by_node(model).values())
     except KeyError:
         return None
+
+
+def macs_by_node(model: ModelProto) -> dict[str, int]:
+    """The same by the name of the node. Raises `KeyError` if a shape is unknown."""
+    shapes = known_shapes(model)
+    return {
+        node.name: _MACS[node.op_type](node, shapes) for node in model.graph.node if node.op_type in _MACS
+    }
+
+
+def known_shapes(model: ModelProto) -> dict[str, list[int]]:
+    """The fixed shapes of all tensors of the graph itself, as far as they can be derived."""
+    return _shapes(onnx.shape_inference.infer_shapes(model, data_prop=True).graph)
 
 
 def count_params(model: ModelProto) -> int:

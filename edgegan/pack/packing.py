@@ -17,6 +17,7 @@ from edgegan.pack.check import Form, Interface
 from edgegan.pack.compare import Agreement, Packed
 from edgegan.pack.contract import check_contract
 from edgegan.pack.graph import PassReport, dims_of, opset_of, quoted
+from edgegan.pack.judging import GATES
 from edgegan.pack.macs import count_macs, count_params
 from edgegan.pack.pictures import Pictures, comparison_pictures
 from edgegan.pack.pixels import add_pixels
@@ -25,6 +26,8 @@ from edgegan.pack.probing import find_ranges
 from edgegan.pack.ranges import Range, ValueRanges
 from edgegan.pack.recipe import PackOptions
 from edgegan.pack.simplify import simplify
+from edgegan.pack.versions import ASKED, Versions, Wish, checked_precisions, make_versions
+from edgegan.report.quality_page import quality_page
 
 __all__ = ["pack_model"]
 
@@ -53,6 +56,7 @@ def pack_model(
     """
     tell = progress or (lambda what, share: None)
     check_target(output)
+    wish = _wish(options)
     tell("reading the model", 0.0)
     prepared = prepare(model, options)
     samples = comparison_pictures(pictures, prepared.size)
@@ -70,22 +74,50 @@ def pack_model(
     packed, pixels_report = add_pixels(simple, ranges)
     check_contract(packed)
 
-    tell("comparing with the original", 0.3)
+    compared = 0.9 if wish.precisions == ("fp32",) else 0.2
+    tell("comparing with the original", 0.1)
     agreement = agree(
         prepared,
         ranges,
         Packed(packed),
         samples.pictures,
-        lambda share: tell("comparing with the original", 0.3 + 0.6 * share),
+        lambda share: tell("comparing with the original", 0.1 + (compared - 0.1) * share),
+    )
+    name = options.name or model.stem
+    versions = make_versions(
+        packed,
+        name,
+        prepared.size,
+        ranges.input,
+        wish,
+        lambda what, share: tell(what, compared + (0.95 - compared) * share),
     )
 
-    tell("writing the bundle", 0.9)
-    manifest = _manifest(options.name or model.stem, packed, options)
+    tell("writing the bundle", 0.95)
+    manifest = _manifest(name, packed, options, versions)
     reports = (*prepared.reports, simplify_report, pixels_report)
     manifest |= _provenance(model, prepared, ranges, reports, samples, agreement)
-    bundle = write_bundle(output, manifest, _files(packed, options, samples, agreement))
+    files = _files(packed, options, samples, agreement) | _version_files(versions)
+    bundle = write_bundle(output, manifest, files)
     tell("done", 1.0)
     return bundle.describe()
+
+
+def _wish(options: PackOptions) -> Wish:
+    """What other precisions are to be made, checked before any work is done."""
+    asked = options.precisions or (ASKED if options.calibrate else ("fp32",))
+    precisions = checked_precisions(asked, options.calibrate)
+    wish = Wish(
+        precisions, options.calibrate, options.perceptual, options.gates, options.int8_share, options.seed
+    )
+    for precision in GATES:
+        wish.gate(precision)
+    return wish
+
+
+def _version_files(versions: Versions) -> dict[str, bytes]:
+    page = {"quality.html": quality_page(versions.report)} if versions.report else {}
+    return {**versions.files, **page}
 
 
 def _given_ranges(options: PackOptions, interface: Interface) -> tuple[Range | None, Range | None]:
@@ -106,7 +138,7 @@ def _given_range(side: str, name: str, form: Form, given: Range | None) -> Range
     return _BYTES
 
 
-def _manifest(name: str, packed: ModelProto, options: PackOptions) -> dict[str, Any]:
+def _manifest(name: str, packed: ModelProto, options: PackOptions, versions: Versions) -> dict[str, Any]:
     """What a device reads."""
     pixels = {"dtype": "uint8", "layout": "NHWC", "colour": "BGR"}
     return {
@@ -122,8 +154,11 @@ def _manifest(name: str, packed: ModelProto, options: PackOptions) -> dict[str, 
                 "params": count_params(packed),
                 "opset": opset_of(packed),
                 "quality": None,
-            }
+            },
+            **versions.models,
         },
+        "kept_out": list(versions.kept_out),
+        "calibration": versions.calibration,
         "licence": options.licence or None,
         "credits": options.credits or None,
     }

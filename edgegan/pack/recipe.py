@@ -10,6 +10,12 @@ constants:                      # further inputs: a list, or one of
   mixed: {weights: {3: 0.5, 7: 0.5}}
 output_name: picture            # where several outputs may be the picture
 batch_statistics: true          # BatchNormalization in training mode is meant so
+calibrate: photos/              # photos or a clip, beside the recipe
+precision: [fp32, fp16, int8]
+gates:                          # what a precision must reach, where that is not the usual
+  int8: {psnr_db: 45, psnr_worst_db: 40, ssim: 0.995}
+int8_share: 0.9                 # of the multiply-accumulates, at least, in INT8
+seed: 0
 licence: Apache-2.0
 credits: who made it
 """
@@ -92,6 +98,8 @@ class PackOptions:
     constants: values of further inputs, by name. licence: an SPDX name or a text; credits: who made it.
     batch_statistics: BatchNormalization in training mode takes the statistics of each picture, and Dropout in
     training mode goes; otherwise both are refused. output_name: the picture, where several outputs may be it.
+    precisions: None: fp32, and all others if there is something to `calibrate` with. calibrate, perceptual, gates,
+    int8_share, seed: see `edgegan.pack.versions.Wish`.
     """
 
     name: str | None = None
@@ -103,6 +111,12 @@ class PackOptions:
     credits: str = ""
     batch_statistics: bool = False
     output_name: str | None = None
+    precisions: tuple[str, ...] | None = None
+    calibrate: Path | None = None
+    perceptual: Path | None = None
+    gates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    int8_share: float = 0.0
+    seed: int = 0
 
     def __post_init__(self) -> None:
         for name, values in (("input_range", self.input_range), ("output_range", self.output_range)):
@@ -126,8 +140,17 @@ def load_recipe(path: Path) -> tuple[Path | None, PackOptions]:
         credits=recipe.credits,
         batch_statistics=recipe.batch_statistics,
         output_name=recipe.output_name,
+        precisions=recipe.precision,
+        calibrate=_beside(path, recipe.calibrate),
+        gates=recipe.gates,
+        int8_share=recipe.int8_share,
+        seed=recipe.seed,
     )
-    return (path.parent / path_from_text(recipe.model) if recipe.model else None), options
+    return _beside(path, recipe.model), options
+
+
+def _beside(recipe: Path, text: str | None) -> Path | None:
+    return recipe.parent / path_from_text(text) if text else None
 
 
 def shipped_recipe(model: Path) -> Path | None:
@@ -188,3 +211,8 @@ class Recipe(Settings):
     credits: str = ""
     batch_statistics: bool = False
     output_name: str | None = None
+    precision: Annotated[tuple[str, ...] | None, BeforeValidator(_tuple_from_list)] = None
+    calibrate: str | None = None
+    gates: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    int8_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

@@ -59,14 +59,19 @@ def run_text(summary: Mapping[str, Any]) -> str:
 
 def bundle_text(description: Mapping[str, Any]) -> str:
     """What `inspect` and `pack` give."""
-    rows: list[Sequence[object]] = [("precision", "size", "MMACs", "parameters", "PSNR dB")]
+    rows: list[Sequence[object]] = [
+        ("precision", "size", "MMACs", "in INT8", "parameters", "PSNR dB", "worst", "SSIM")
+    ]
     for precision, model in (description.get("models") or {}).items():
         quality = model.get("quality") or {}
         size, macs = _size(model.get("bytes")), _scaled(model.get("macs"), 1e6)
-        rows.append((precision, size, macs, model.get("params"), quality.get("psnr_db")))
+        share = model.get("macs_int8_share")
+        figures = (quality.get(key) for key in ("psnr_db", "psnr_worst_db", "ssim"))
+        rows.append((precision, size, macs, f"{share:.0%}" if share else None, model.get("params"), *figures))
     pixels = [f"{side}: {_pixels(description.get(side) or {})}" for side in ("input", "output")]
     assumed = [f"assumed: {assumption}" for assumption in description.get("assumptions") or ()]
-    return "\n".join([_cell(description.get("name")), *pixels, table(rows), *assumed])
+    kept_out = [_filled("kept out: {precision}: {why}", one) for one in description.get("kept_out") or ()]
+    return "\n".join([_cell(description.get("name")), *pixels, table(rows), *assumed, *kept_out])
 
 
 def engine_text(description: Mapping[str, Any]) -> str:

@@ -375,7 +375,7 @@ def test_a_stalled_server_does_not_delay_the_end_of_a_run(started: Starter, tmp_
     process.send_signal(signal.SIGINT)
     asked = time.monotonic()
     process.communicate(timeout=10)
-    assert time.monotonic() - asked < 1.5
+    assert time.monotonic() - asked < 3  # a stalled read would take 5 s
     assert process.returncode == 0
 
 

@@ -1,5 +1,6 @@
 """Things that look right and are not: configurations, recipes, URIs, manifests, archives, models."""
 
+import copy
 import inspect
 import json
 import struct
@@ -463,9 +464,9 @@ def edited(document: Any, changes: Iterable[Edit]) -> Any:
         elif how == "rename" and isinstance(holder, dict):
             holder[str(value)] = holder.pop(key)
         elif how == "copy" and isinstance(holder, dict):
-            holder[str(value)] = holder[key]
+            holder[str(value)] = copy.deepcopy(holder[key])
         else:
-            holder[key] = [holder[key]] if how == "wrap" else value
+            holder[key] = [holder[key]] if how == "wrap" else copy.deepcopy(value)
     return document
 
 

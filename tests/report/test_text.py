@@ -1,6 +1,7 @@
 """Results as a terminal shows them."""
 
 import io
+from typing import Any
 
 from edgegan.report.text import (
     ProgressBar,
@@ -59,19 +60,21 @@ def test_a_run_without_frames_and_one_with_power() -> None:
 
 def test_bundle() -> None:
     side = {"shape": [1, 256, 448, 3], "dtype": "uint8", "layout": "NHWC", "colour": "BGR"}
-    models = {
+    quality = {"psnr_db": 38.25, "psnr_worst_db": 31.5, "ssim": 0.99}
+    models: dict[str, dict[str, Any]] = {
         "fp32": {"bytes": 596_362, "macs": 10_080_000_256, "params": 146_306, "quality": None},
-        "int8": {"bytes": 1_351_000, "macs": None, "params": 146_306, "quality": {"psnr_db": 38.25}},
+        "int8": {"bytes": 1_351_000, "macs": None, "params": 146_306, "quality": quality},
     }
+    models["int8"]["macs_int8_share"] = 1.0
     assumptions = ["input range 0 to 1"]
     described = {"name": "paint", "input": side, "output": side, "models": models, "assumptions": assumptions}
     assert bundle_text(described).splitlines() == [
         "paint",
         "input: 1x256x448x3 uint8 BGR",
         "output: 1x256x448x3 uint8 BGR",
-        "precision      size   MMACs  parameters  PSNR dB",
-        "fp32       596.4 kB  10,080      146306        -",
-        "int8       1.351 MB       -      146306    38.25",
+        "precision      size   MMACs  in INT8  parameters  PSNR dB  worst  SSIM",
+        "fp32       596.4 kB  10,080        -      146306        -      -     -",
+        "int8       1.351 MB       -     100%      146306    38.25   31.5  0.99",
         "assumed: input range 0 to 1",
     ]
 

@@ -1,0 +1,107 @@
+"""From a packed FP32 model and pictures to a scale table and the models that it makes; it reads downwards."""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from onnx import ModelProto
+
+from edgegan.errors import ModelError
+from edgegan.pack.graph import constant_values, opset_of
+from edgegan.pack.quantise.drawing import Memo, Studio
+from edgegan.pack.quantise.layers import Layer, find_layers, whole_macs
+from edgegan.pack.quantise.norms import write_out_norms
+from edgegan.pack.quantise.observing import observe
+from edgegan.pack.quantise.search import Alone, Goal, Point, search
+from edgegan.pack.quantise.sets import Sets
+from edgegan.pack.ranges import Range
+
+__all__ = ["Quantised", "quantise_model"]
+
+_FIRST_OPSET = 13
+"""Of DequantizeLinear by channel."""
+_METHOD_VERSION = 1
+"""Outcomes of another method are not taken up."""
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """What came of it. best: the cheapest version that meets the goal, or, if none does, the one that draws best.
+
+    frontier: all versions of which the whole search set was drawn. alone: what was tried of each layer.
+    """
+
+    openvino: ModelProto
+    tensorrt: ModelProto
+    best: Point
+    met: bool
+    frontier: tuple[Point, ...]
+    alone: tuple[Alone, ...]
+    layers: Mapping[str, Layer]
+    whole_macs: int
+
+
+def quantise_model(
+    packed: ModelProto,
+    sets: Sets,
+    taken: Range,
+    goal: Goal,
+    progress: Callable[[str, float], None] = lambda what, share: None,
+) -> Quantised:
+    """The same for the same model, pictures, seed and goal. One that was broken off goes on where it was.
+
+    taken: what black and white are to the generator. progress: is called with (what is done now, 0..1).
+    Raises `ModelError` if nothing in the model can be quantised.
+    """
+    if opset_of(packed) < _FIRST_OPSET:
+        raise ModelError(
+            f"a model of opset {opset_of(packed)} cannot be quantised",
+            f"export it with opset {_FIRST_OPSET} or later, best 17",
+        )
+    layers = find_layers(packed)
+    if not layers:
+        raise ModelError(
+            "no convolution of the model can be quantised: none has constant weights and one group",
+            "leave int8 out of --precision",
+        )
+    observed = observe(
+        packed,
+        layers,
+        sets.calibrate,
+        sets.seed,
+        lambda share: progress("looking at the calibration set", 0.15 * share),
+    )
+    held = constant_values(packed.graph)
+    names = {name for layer in layers for name in (layer.weights, layer.bias) if name}
+    weights = {name: held[name].astype(np.float64) for name in names}
+    memo = Memo(_memo_path(packed, sets))
+    studio = Studio(packed, layers, observed, weights, sets.search, memo)
+    found = search(
+        studio, observed, weights, taken, goal, lambda what, share: progress(what, 0.15 + 0.85 * share)
+    )
+    best = found.best or found.frontier[-1]
+    result = Quantised(
+        write_out_norms(studio.version(best.table))[0],
+        studio.version(best.table, "tensorrt"),
+        best,
+        found.best is not None,
+        found.frontier,
+        found.alone,
+        studio.layers,
+        whole_macs(packed),
+    )
+    memo.forget()
+    return result
+
+
+def _memo_path(packed: ModelProto, sets: Sets) -> Path:
+    """Where outcomes are kept until the search is done. Source: the XDG base directory specification."""
+    parts = [sets.key(), str(sets.seed), str(_METHOD_VERSION), onnxruntime.__version__, np.__version__]
+    digest = hashlib.sha256(packed.SerializeToString(deterministic=True) + "\0".join(parts).encode())
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    root = Path(cache) if cache.startswith("/") else Path("~/.cache").expanduser()
+    return root / "edgegan" / "quantise" / f"{digest.hexdigest()[:24]}.jsonl"

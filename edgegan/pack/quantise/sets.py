@@ -1,0 +1,226 @@
+"""Three disjoint sets of pictures: to calibrate with, to search with, and to judge with, which is read once."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edgegan.errors import BundleError, CameraError, UserError
+from edgegan.frame import Pixels
+from edgegan.framing import Framing
+from edgegan.recorded import Source, open_source
+from edgegan.resources import resource
+
+__all__ = ["FEWEST", "Picture", "Sets", "read_sets"]
+
+FEWEST = 9
+_CALIBRATE, _SEARCH, _JUDGE = 64, 32, 60
+_SHARES = (0.4, 0.25)
+"""Of what there is, to calibrate and to search; the rest judges."""
+_MOST_READ = 600
+_CLIP = "engines/clip/paint_demo.mp4"
+_CLIP_FRAMES = 16
+_ALIKE_BITS = 12
+"""Pictures whose 16 x 16 difference hashes differ by so few of 256 bits are one scene, and stay in one set."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """uint8 (H, W, 3) BGR of the generator's own size, and a name for people."""
+
+    name: str
+    pixels: Pixels
+
+
+@dataclass(frozen=True)
+class Sets:
+    """No picture and no scene is in two of them. clip: consecutive frames, to see flicker; may be empty."""
+
+    calibrate: tuple[Picture, ...]
+    search: tuple[Picture, ...]
+    judge: tuple[Picture, ...]
+    clip: tuple[Pixels, ...]
+    source: str
+    seed: int
+
+    def describe(self) -> dict[str, str | int]:
+        """For the manifest."""
+        counts = {name: len(getattr(self, name)) for name in ("calibrate", "search", "judge", "clip")}
+        return {"from": self.source, "seed": self.seed, **counts}
+
+    def key(self) -> str:
+        """A hash of the pictures that calibrate and search."""
+        digest = hashlib.sha256()
+        for pictures in (self.calibrate, self.search):
+            digest.update(len(pictures).to_bytes(4, "big"))
+            for picture in pictures:
+                digest.update(picture.pixels.tobytes())
+        return digest.hexdigest()
+
+
+def read_sets(path: Path, size: tuple[int, int], seed: int = 0) -> Sets:
+    """Pictures of a folder, or frames of a clip, cropped and scaled to `size` (height, width) as live frames are.
+
+    Photos are drawn by lot (the same for the same pictures and seed, whatever the files are called); equal ones
+    are taken once, and those of one scene go together. A clip is cut in three: its first part calibrates, its
+    last part judges. Raises `UserError` if there are too few, `ConfigError` if there is nothing at `path`.
+    """
+    with closing(open_source(str(path))) as source:
+        if path.is_dir():
+            return _from_photos(_photos(source, path, size, seed), path, size, seed)
+        return _from_clip(source, path, size, seed)
+
+
+def _photos(source: Source, path: Path, size: tuple[int, int], seed: int) -> list[Picture]:
+    lot = np.random.default_rng(seed).permutation(source.length)[:_MOST_READ]
+    chosen, framing = set(lot.tolist()), Framing(size)
+    found: dict[bytes, Picture] = {}
+    for index in range(source.length):
+        with suppress(CameraError):  # a picture that cannot be read is left out
+            if index not in chosen:
+                source.skip()
+                continue
+            pixels = source.next()
+            if pixels is None:
+                break
+            picture = framing(pixels)
+            found.setdefault(picture.tobytes(), Picture(source.latest, picture))
+    return list(found.values())
+
+
+def _from_photos(pictures: list[Picture], path: Path, size: tuple[int, int], seed: int) -> Sets:
+    scenes = _scenes(pictures, seed)
+    if len(pictures) < FEWEST or len(scenes) < 3:
+        raise _too_few(path, len(pictures), len(scenes))
+    sets: dict[str, list[Picture]] = {"calibrate": [], "search": [], "judge": []}
+    wanted = _wanted(len(pictures))
+    for scene in scenes:
+        name = min(sets, key=lambda one: len(sets[one]) / wanted[one])
+        if len(sets[name]) < wanted[name]:
+            sets[name].extend(scene)
+    source = f"{len(pictures)} photos of {path.name}"
+    return _made(sets["calibrate"], sets["search"], sets["judge"], _shipped_clip(size), source, seed)
+
+
+def _made(
+    calibrate: Sequence[Picture],
+    search: Sequence[Picture],
+    judge: Sequence[Picture],
+    clip: Sequence[Pixels],
+    source: str,
+    seed: int,
+) -> Sets:
+    """Every second picture of the first two sets also as what is rare in photos and hard for INT8."""
+    return Sets(
+        (*calibrate, *_hard(calibrate)), (*search, *_hard(search)), tuple(judge), tuple(clip), source, seed
+    )
+
+
+def _hard(pictures: Sequence[Picture]) -> list[Picture]:
+    names = list(_HARDER)
+    chosen = [(one, names[i % len(names)]) for i, one in enumerate(pictures[::2])]
+    return [Picture(f"{one.name}, {how}", _HARDER[how](one.pixels)) for one, how in chosen]
+
+
+def _by_level(
+    change: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
+) -> Callable[[Pixels], Pixels]:
+    levels = np.asarray(np.rint(255 * np.clip(change(np.arange(256) / 255), 0, 1)), np.uint8)
+    return lambda pixels: np.asarray(levels[pixels], np.uint8)
+
+
+_HARDER: Mapping[str, Callable[[Pixels], Pixels]] = {
+    "dark": _by_level(lambda level: level**4),
+    "pale": _by_level(lambda level: 0.4 + 0.25 * level),
+    "blurred": lambda pixels: np.asarray(cv2.GaussianBlur(pixels, (0, 0), 6), np.uint8),
+    "stark": _by_level(lambda level: 0.5 + 2.5 * (level - 0.5)),
+    "bright": _by_level(lambda level: level**0.4),
+}
+
+
+def _wanted(count: int) -> dict[str, int]:
+    """How many pictures each set should have; the first that is asked for has the first scene."""
+    judge = min(_JUDGE, round(count * (1 - sum(_SHARES))))
+    calibrate, search = (
+        min(m, round(count * s)) for m, s in zip((_CALIBRATE, _SEARCH), _SHARES, strict=True)
+    )
+    return {"calibrate": calibrate, "search": max(search, 1), "judge": judge}
+
+
+def _too_few(path: Path, pictures: int, scenes: int) -> UserError:
+    found = f"{pictures} different picture{'s' * (pictures != 1)}, {scenes} scene{'s' * (scenes != 1)}"
+    return UserError(
+        f"'{path}' has too few pictures to calibrate with: {found}",
+        f"give {FEWEST} of 3 scenes at least, better 100: dark, bright, flat and busy ones, "
+        "of what the camera will see (edgegan record takes them)",
+    )
+
+
+def _scenes(pictures: Sequence[Picture], seed: int) -> list[list[Picture]]:
+    """Pictures that look alike together, in an order that the seed and the pixels alone decide."""
+    scenes: list[tuple[npt.NDArray[np.bool_], list[Picture]]] = []
+    salt = seed.to_bytes(8, "big", signed=True)
+    for picture in sorted(pictures, key=lambda p: hashlib.sha256(salt + p.pixels.tobytes()).digest()):
+        bits = _difference_hash(picture.pixels)
+        for known, scene in scenes:
+            if np.count_nonzero(bits != known) <= _ALIKE_BITS:
+                scene.append(picture)
+                break
+        else:
+            scenes.append((bits, [picture]))
+    return [scene for _, scene in scenes]
+
+
+def _difference_hash(pixels: Pixels) -> npt.NDArray[np.bool_]:
+    grey = cv2.resize(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), (17, 16), interpolation=cv2.INTER_AREA)
+    return np.asarray(grey[:, 1:] > grey[:, :-1]).ravel()
+
+
+def _from_clip(source: Source, path: Path, size: tuple[int, int], seed: int) -> Sets:
+    """Frames are read from the start: seeking misses in a clip of variable frame rate."""
+    length, framing = source.length, Framing(size)
+    first, second = round(0.5 * length), round(0.7 * length)
+    gap = max(1, length // 50)
+    spans = [(0, first - gap, _CALIBRATE), (first, second - gap, _SEARCH), (second, length, _JUDGE)]
+    indices = [_spread(*span) for span in spans]
+    if min(map(len, indices)) < 3 or length < 30:
+        raise UserError(
+            f"'{path}' has {length} frames, too few to calibrate with",
+            "give a clip of 30 frames at least, or a folder of photos",
+        )
+    middle = max(second, (second + length - _CLIP_FRAMES) // 2)
+    flicker = range(middle, min(middle + _CLIP_FRAMES, length))
+    wanted = set().union(*indices, flicker)
+    frames: dict[int, Pixels] = {}
+    for index in range(max(wanted) + 1):
+        with suppress(CameraError):
+            if index not in wanted:
+                source.skip()
+            elif (pixels := source.next()) is not None:
+                frames[index] = framing(pixels)
+    sets = [tuple(Picture(f"frame {i}", frames[i]) for i in part if i in frames) for part in indices]
+    if min(map(len, sets)) < 3:
+        raise UserError(f"too few frames of '{path}' can be read", "check the clip, or give photos")
+    calibrate, search, judge = sets
+    clip = tuple(frames[i] for i in flicker if i in frames)
+    return _made(calibrate, search, judge, clip, f"{length} frames of {path.name}", seed)
+
+
+def _spread(start: int, end: int, most: int) -> list[int]:
+    """At most so many indices, evenly in start..end."""
+    return sorted({round(i) for i in np.linspace(start, end - 1, min(most, max(end - start, 0)))})
+
+
+def _shipped_clip(size: tuple[int, int]) -> tuple[Pixels, ...]:
+    framing = Framing(size)
+    try:
+        with closing(open_source(str(resource(_CLIP)))) as source:
+            pictures = (source.next() for _ in range(_CLIP_FRAMES))
+            return tuple(framing(pixels) for pixels in pictures if pixels is not None)
+    except (BundleError, CameraError):
+        return ()

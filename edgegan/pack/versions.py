@@ -1,0 +1,292 @@
+"""The other precisions of a packed generator: each is made, judged by pictures, and kept if it passes.
+
+packed FP32 ─┬─ half ───────────────────────── fp16        GPUs
+             └─ search ─ scale table ─┬─────── int8        OpenVINO
+                                      └ half ─ int8_fp16   TensorRT
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from onnx import ModelProto
+
+from edgegan import __version__
+from edgegan.errors import ConfigError
+from edgegan.frame import Pixels
+from edgegan.pack.compare import Packed
+from edgegan.pack.contract import check_contract
+from edgegan.pack.graph import opset_of
+from edgegan.pack.half import half
+from edgegan.pack.half_executed import as_executed_in_half
+from edgegan.pack.judging import GATES, Gate, Verdict, judge
+from edgegan.pack.macs import count_macs, count_params
+from edgegan.pack.quantise.quantising import Quantised, quantise_model
+from edgegan.pack.quantise.search import Goal
+from edgegan.pack.quantise.sets import Sets, read_sets
+from edgegan.pack.ranges import Range
+from edgegan.registry import did_you_mean
+from edgegan.report.quality_report import FrontierPoint, LayerRow, QualityReport, Version
+from edgegan.resources import resource
+
+__all__ = ["ASKED", "Versions", "Wish", "checked_precisions", "make_versions"]
+
+ASKED = ("fp32", "fp16", "int8")
+"""What `--precision` may name; int8 gives a file for each kind of runtime."""
+
+_CLIP = "engines/clip/paint_demo.mp4"
+_SHOWN = 6
+_LEAST_SHARE = 0.2
+"""Of the MACs in INT8: with less there is nothing to gain."""
+_MARGIN_DB, _WORST_MARGIN_DB = 0.5, 3.0
+"""What the search set must have above the gate, so that the judging set, which has other pictures, passes too."""
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was asked for.
+
+    precisions: of `ASKED`. calibrate: photos or a clip. perceptual: an ST-LPIPS model. gates: by precision, other
+    demands than those of `edgegan.pack.judging.GATES`. int8_share: of the MACs, at least, in INT8.
+    """
+
+    precisions: tuple[str, ...] = ("fp32",)
+    calibrate: Path | None = None
+    perceptual: Path | None = None
+    gates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    int8_share: float = 0.0
+    seed: int = 0
+
+    def gate(self, precision: str) -> Gate:
+        """What is demanded of a precision. Raises `ConfigError`."""
+        for name in self.gates:
+            if name not in GATES:
+                raise ConfigError(f"there is no gate for '{name}'", did_you_mean(name, list(GATES)))
+        return GATES[precision].changed(self.gates.get(precision, {}))
+
+
+@dataclass(frozen=True)
+class Versions:
+    """What goes into the bundle beside FP32: files by name, the manifest's `models` and `precisions_kept_out`, its
+    `calibration`, and the report, if any other precision was asked for."""
+
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    kept_out: Sequence[Mapping[str, Any]] = ()
+    calibration: Mapping[str, Any] | None = None
+    report: QualityReport | None = None
+
+
+def checked_precisions(names: Sequence[str], calibrate: Path | None) -> tuple[str, ...]:
+    """Raises `ConfigError` for what cannot be asked for."""
+    for name in names:
+        if name not in ASKED:
+            raise ConfigError(f"there is no precision '{name}' to pack", did_you_mean(name, list(ASKED)))
+    if "fp32" not in names:
+        raise ConfigError("fp32 is missing from --precision", "it is what all others are judged by: fp32,…")
+    if "int8" in names and calibrate is None:
+        raise ConfigError(
+            "int8 needs pictures to calibrate with",
+            "--calibrate DIR: photos of what the camera will see, or a clip; edgegan record takes them",
+        )
+    return tuple(dict.fromkeys(names))
+
+
+def make_versions(
+    packed: ModelProto, name: str, size: tuple[int, int], taken: Range, wish: Wish, progress: Progress
+) -> Versions:
+    """taken: what black and white are to the generator. progress: is called with (what is done now, 0..1)."""
+    if set(wish.precisions) <= {"fp32"}:
+        return Versions()
+    sets = read_sets(wish.calibrate or resource(_CLIP), size, wish.seed)
+    courtroom = _Courtroom(packed, sets, wish)
+    quantised = None
+    if "fp16" in wish.precisions:
+        progress("judging fp16", 0.0)
+        model = half(packed)[0]
+        courtroom.hear("fp16", model, as_executed_in_half(model), wish.gate("fp16"))
+    if "int8" in wish.precisions:
+        gate = wish.gate("int8")
+        quantised = quantise_model(
+            packed,
+            sets,
+            taken,
+            _goal(gate, wish.int8_share),
+            lambda what, share: progress(what, 0.1 + 0.8 * share),
+        )
+        progress("judging int8", 0.9)
+        courtroom.hear("int8", quantised.openvino, quantised.openvino, gate, quantised)
+        model = half(quantised.tensorrt)[0]
+        courtroom.hear("int8_fp16", model, as_executed_in_half(model), gate, quantised)
+    return courtroom.sentence(name, quantised)
+
+
+def _goal(gate: Gate, share: float) -> Goal:
+    return Goal(
+        (gate.psnr_db or 0.0) + _MARGIN_DB,
+        (gate.psnr_worst_db or 0.0) + _WORST_MARGIN_DB,
+        gate.ssim or 0.0,
+        share,
+    )
+
+
+@dataclass(frozen=True)
+class _Case:
+    precision: str
+    model: bytes
+    entry: Mapping[str, Any]
+    verdict: Verdict
+    why_not: str
+    gate: Gate
+    drawn: Mapping[str, Pixels]
+    quantised: Quantised | None
+
+
+class _Courtroom:
+    """Judges versions by the one set that nothing else has seen."""
+
+    def __init__(self, packed: ModelProto, sets: Sets, wish: Wish) -> None:
+        self._packed, self._sets, self._wish, self._cases = packed, sets, wish, list[_Case]()
+        draw = Packed(packed).draw
+        self._expected = [draw(picture.pixels) for picture in sets.judge]
+        self._clip = [draw(pixels) for pixels in sets.clip]
+
+    def hear(
+        self,
+        precision: str,
+        model: ModelProto,
+        executed: ModelProto,
+        gate: Gate,
+        quantised: Quantised | None = None,
+    ) -> None:
+        """executed: what draws here what `model` draws where it runs."""
+        check_contract(model)
+        draw, drawn = Packed(executed).draw, dict[int, Pixels]()
+
+        def drawing(pixels: Pixels) -> Pixels:
+            drawn[len(drawn)] = draw(pixels)
+            return drawn[len(drawn) - 1]
+
+        verdict = judge(
+            drawing,
+            [picture.pixels for picture in self._sets.judge],
+            self._expected,
+            names=[picture.name for picture in self._sets.judge],
+            clip=self._sets.clip,
+            clip_expected=self._clip,
+            perceptual=self._wish.perceptual,
+            gate=gate,
+        )
+        share = quantised.best.int8_share if quantised else 0.0
+        why_not = verdict.why_not
+        if quantised and share < max(_LEAST_SHARE, self._wish.int8_share):
+            why_not = why_not or f"only {share:.0%} of the MACs can be INT8 if it shall draw so well"
+        entry = {
+            "path": f"model_{precision}.onnx",
+            "bytes": model.ByteSize(),
+            "macs": count_macs(model),
+            "macs_int8_share": round(share, 4),
+            "params": count_params(self._packed),
+            "opset": opset_of(model),
+            "quality": verdict.figures,
+        }
+        named = {picture.name: drawn[number] for number, picture in enumerate(self._sets.judge)}
+        data = model.SerializeToString(deterministic=True)
+        self._cases.append(_Case(precision, data, entry, verdict, why_not, gate, named, quantised))
+
+    def sentence(self, name: str, quantised: Quantised | None) -> Versions:
+        """What passed, and what did not and why."""
+        passed = [case for case in self._cases if not case.why_not]
+        files = {str(case.entry["path"]): case.model for case in passed}
+        if quantised and any(case.quantised for case in passed):
+            files["scales.json"] = quantised.best.table.to_json()
+        kept_out = [
+            {"precision": case.precision, "why": case.why_not, "quality": case.verdict.figures}
+            for case in self._cases
+            if case.why_not
+        ]
+        models = {case.precision: case.entry for case in passed}
+        return Versions(files, models, kept_out, self._sets.describe(), self._report(name))
+
+    def _report(self, name: str) -> QualityReport:
+        shown = self._shown()
+        pictures = {picture.name: number for number, picture in enumerate(self._sets.judge)}
+        rows = [(n, self._sets.judge[pictures[n]].pixels, self._expected[pictures[n]]) for n in shown]
+        versions = [_version(case, shown) for case in self._cases]
+        return QualityReport(name, rows, self._sets.describe(), versions, f"edgegan {__version__}")
+
+    def _shown(self) -> list[str]:
+        """Each version's worst picture, then some from the bad to the good ones."""
+        worst = [str(case.verdict.figures["worst_picture"]) for case in self._cases]
+        order = sorted(self._cases[-1].verdict.pictures, key=lambda row: float(row["psnr_db"]))
+        spread = [str(order[round(i * (len(order) - 1) / _SHOWN)]["name"]) for i in range(_SHOWN + 1)]
+        return list(dict.fromkeys([*worst, *spread]))[:_SHOWN]
+
+
+def _version(case: _Case, shown: Sequence[str]) -> Version:
+    return Version(
+        case.precision,
+        case.verdict.figures,
+        {key: value for key, value in asdict(case.gate).items() if value is not None},
+        case.why_not,
+        case.verdict.pictures,
+        [case.drawn[name] for name in shown],
+        int(case.entry["bytes"]),
+        float(case.entry["macs_int8_share"]),
+        _layer_rows(case.quantised) if case.quantised else (),
+        _frontier(case.quantised) if case.quantised else (),
+    )
+
+
+def _layer_rows(quantised: Quantised) -> list[LayerRow]:
+    rows = []
+    for scale in quantised.best.table.layers:
+        tried = [one for one in quantised.alone if one.scale.layer == scale.layer]
+        same = [one for one in tried if (one.scale.method, one.scale.affine) == (scale.method, scale.affine)]
+        alone = same[0].outcome.psnr_db if same else None
+        layer = quantised.layers[scale.layer]
+        others = ", ".join(
+            f"{one.scale.method} {one.outcome.psnr_db:.1f} dB" for one in tried if one not in same
+        )
+        in_float = scale.form == "float"
+        rows.append(
+            LayerRow(
+                scale.layer,
+                layer.op,
+                scale.form.replace("x2", " x2"),
+                layer.macs,
+                scale.method,
+                math.nan if in_float else scale.low,
+                math.nan if in_float else scale.high,
+                alone,
+                _why(scale.form, others),
+            )
+        )
+    return rows
+
+
+def _why(form: str, others: str) -> str:
+    said = {
+        "int8": "one term is enough",
+        "int8x2": "one term costs the picture more than a second one costs time",
+        "float": "INT8 costs the picture more than it saves time",
+    }[form]
+    return said + (f"; also tried: {others}" if others else "")
+
+
+def _frontier(quantised: Quantised) -> list[FrontierPoint]:
+    whole = max(quantised.whole_macs, 1)
+    return [
+        FrontierPoint(
+            point.int8_share,
+            point.outcome.psnr_db,
+            point.outcome.psnr_worst_db,
+            point.cost / whole,
+            point is quantised.best,
+        )
+        for point in quantised.frontier
+    ]

@@ -24,7 +24,7 @@ from edgegan.pack.half_executed import as_executed_in_half
 from edgegan.pack.judging import GATES, Gate, Verdict, judge
 from edgegan.pack.macs import count_macs, count_params
 from edgegan.pack.quantise.quantising import Quantised, quantise_model
-from edgegan.pack.quantise.search import Goal
+from edgegan.pack.quantise.search import Alone, Goal
 from edgegan.pack.quantise.sets import Sets, read_sets
 from edgegan.pack.ranges import Range
 from edgegan.registry import did_you_mean
@@ -40,7 +40,7 @@ _CLIP = "engines/clip/paint_demo.mp4"
 _SHOWN = 6
 _LEAST_SHARE = 0.2
 """Of the MACs in INT8: with less there is nothing to gain."""
-_MARGIN_DB, _WORST_MARGIN_DB = 0.5, 3.0
+_MARGIN_DB, _WORST_MARGIN_DB, _OF_FLICKER = 0.5, 3.0, 0.6
 """What the search set must have above the gate, so that the judging set, which has other pictures, passes too."""
 
 Progress = Callable[[str, float], None]
@@ -131,6 +131,7 @@ def _goal(gate: Gate, share: float) -> Goal:
         (gate.psnr_worst_db or 0.0) + _WORST_MARGIN_DB,
         gate.ssim or 0.0,
         share,
+        1 + _OF_FLICKER * ((gate.flicker_ratio or math.inf) - 1),
     )
 
 
@@ -249,9 +250,7 @@ def _layer_rows(quantised: Quantised) -> list[LayerRow]:
         same = [one for one in tried if (one.scale.method, one.scale.affine) == (scale.method, scale.affine)]
         alone = same[0].outcome.psnr_db if same else None
         layer = quantised.layers[scale.layer]
-        others = ", ".join(
-            f"{one.scale.method} {one.outcome.psnr_db:.1f} dB" for one in tried if one not in same
-        )
+        others = ", ".join(_tried(one) for one in tried if one not in same)
         in_float = scale.form == "float"
         rows.append(
             LayerRow(
@@ -267,6 +266,11 @@ def _layer_rows(quantised: Quantised) -> list[LayerRow]:
             )
         )
     return rows
+
+
+def _tried(one: Alone) -> str:
+    way = "two terms" if one.scale.form == "int8x2" else one.scale.method
+    return f"{way} {one.outcome.psnr_db:.1f} dB"
 
 
 def _why(form: str, others: str) -> str:

@@ -18,7 +18,7 @@ from edgegan.pack.quantise.qdq import Target, quantise
 from edgegan.pack.quantise.sets import Picture
 from edgegan.pack.quantise.table import Affine, Floats, LayerScale, ScaleTable
 from edgegan.pack.quantise.weights import IntegerWeights, integer_weights
-from edgegan.quality import ssim
+from edgegan.quality import flicker_ratio, ssim
 
 __all__ = ["Memo", "Outcome", "Studio"]
 
@@ -32,6 +32,8 @@ class Outcome:
 
     squared_errors: tuple[float, ...]
     likeness: tuple[float, ...]
+    flicker: float = 1.0
+    """Of the search set's clip, against the float model's; 1 where it was not drawn."""
 
     @property
     def psnr_db(self) -> float:
@@ -91,7 +93,8 @@ def _read_lines(path: Path) -> Iterator[tuple[str, Outcome]]:
     for line in lines:
         with suppress(ValueError, TypeError, KeyError):
             entry = json.loads(line)
-            yield entry["key"], Outcome(tuple(entry["squared_errors"]), tuple(entry["likeness"]))
+            errors, likeness = tuple(entry["squared_errors"]), tuple(entry["likeness"])
+            yield entry["key"], Outcome(errors, likeness, float(entry["flicker"]))
 
 
 class Studio:
@@ -104,11 +107,14 @@ class Studio:
         observed: Observed,
         weights: Mapping[str, Floats],
         pictures: Sequence[Picture],
+        clip: Sequence[Pixels],
         memo: Memo,
     ) -> None:
-        """weights: all initialisers that layers name, float64. pictures: of the search set."""
+        """weights: all initialisers that layers name, float64. pictures, clip: of the search set."""
         self.model, self.layers = model, {layer.name: layer for layer in layers}
-        self._observed, self._weights, self._pictures, self._memo = observed, weights, pictures, memo
+        self._observed, self._weights, self._memo = observed, weights, memo
+        self._pictures = [*(picture.pixels for picture in pictures), *clip]
+        self._count = len(pictures)
         self._nodes = {node.name: node for node in model.graph.node}
         self._integers: dict[tuple[str, Affine], IntegerWeights] = {}
         self._drawn: dict[int, Pixels] = {}
@@ -135,7 +141,7 @@ class Studio:
         return quantise(self.model, self.layers, table, weights, target)[0]
 
     def outcome(self, table: ScaleTable, pictures: Sequence[int] | None = None) -> Outcome:
-        """Of some of the pictures, by number; None: of all."""
+        """Of some of the pictures, by number; None: of all, and of the clip."""
         numbers = list(range(len(self._pictures)) if pictures is None else pictures)
         said = json.dumps([numbers, [asdict(s) for s in table.layers if s.form != "float"]])
         key = hashlib.sha256(said.encode()).hexdigest()
@@ -144,13 +150,18 @@ class Studio:
     def _measured(self, table: ScaleTable, numbers: Sequence[int]) -> Outcome:
         version = Packed(self.version(table))
         errors, likeness = [], []
-        for number in numbers:
-            drawn, expected = version.draw(self._pictures[number].pixels), self._expected(number)
+        clip = [number for number in numbers if number >= self._count]
+        for number in [number for number in numbers if number < self._count]:
+            drawn, expected = version.draw(self._pictures[number]), self._expected(number)
             errors.append(float(np.mean(np.square(drawn.astype(np.float32) - expected), dtype=np.float64)))
             likeness.append(ssim(drawn, expected) if min(drawn.shape[:2]) > 10 else 1.0)
-        return Outcome(tuple(errors), tuple(likeness))
+        flicker = 1.0
+        if len(clip) > 1:
+            frames = [version.draw(self._pictures[number]).copy() for number in clip]
+            flicker = flicker_ratio(frames, [self._expected(number) for number in clip])
+        return Outcome(tuple(errors), tuple(likeness), flicker)
 
     def _expected(self, number: int) -> Pixels:
         if number not in self._drawn:
-            self._drawn[number] = self._float.draw(self._pictures[number].pixels)
+            self._drawn[number] = self._float.draw(self._pictures[number])
         return self._drawn[number]

@@ -16,7 +16,7 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from edgegan.pack.graph import PassReport, copied, drop_unused, replace_nodes
 from edgegan.pack.quantise.layers import Layer, attributes
-from edgegan.pack.quantise.table import LayerScale, ScaleTable
+from edgegan.pack.quantise.table import Floats, LayerScale, ScaleTable
 from edgegan.pack.quantise.weights import IntegerWeights
 
 __all__ = ["Target", "quantise"]
@@ -76,19 +76,19 @@ class _Quantised:
     def nodes(self) -> Iterator[NodeProto]:
         """In an order in which each finds what it reads."""
         first, second = self._node.output[0], ""
-        affine, shift = self._scale.affine, self._shift()
+        affine, shift = self._scale.affine, self._shifts()
         value = self._layer.source
         if affine.multiply:
             yield from self._changed(
                 "Mul", value, "multiply", np.array(affine.multiply, np.float32).reshape(1, -1, 1, 1)
             )
             value = self._name("multiply")
-        if shift and self._layer.padded:
+        if shift is not None and self._layer.padded:
             yield self._zeros_around(value)
             value = self._name("zeros")
-        if affine.add or shift:
-            add = np.asarray((np.array(affine.add) if affine.add else 0.0) + shift, np.float32)
-            yield from self._changed("Add", value, "add", add.reshape(1, -1, 1, 1))
+        if affine.add or shift is not None:
+            add = np.array(affine.add or 0.0) + (0.0 if shift is None else shift)
+            yield from self._changed("Add", value, "add", add.astype(np.float32).reshape(1, -1, 1, 1))
             value = self._name("add")
         if self._scale.form == "int8x2":
             second = first + _SECOND
@@ -106,11 +106,16 @@ class _Quantised:
             yield from self._convolved("second", second, with_bias=False)
             yield helper.make_node("Add", [first, second], [self._node.output[0]], self._name("sum"))
 
-    def _shift(self) -> float:
-        """What is added for a runtime that quantises around zero alone."""
-        if self._target == "openvino" or self._scale.symmetric:
-            return 0.0
-        return (self._scale.zero_point - 128) * self._scale.step
+    def _shifts(self) -> Floats | None:
+        """What is added to each channel for a runtime that quantises around zero alone; None: nothing.
+
+        With what is added anyway it makes numbers that float16 holds, or the bias would not take away the same.
+        """
+        if self._target == "openvino" or self._scale.symmetric or self._scale.zero_point == 128:
+            return None
+        own = np.array(self._scale.affine.add) if self._scale.affine.add else np.zeros(self._layer.channels)
+        whole = own + (self._scale.zero_point - 128) * self._scale.step
+        return np.asarray(whole.astype(np.float16).astype(np.float64) - own)
 
     def _changed(self, op: str, value: str, part: str, by: npt.NDArray[np.float32]) -> Iterator[NodeProto]:
         yield helper.make_node(
@@ -149,7 +154,7 @@ class _Quantised:
         del copy.input[:]
         copy.input.extend([value, weights] + ([self._constant("bias", bias)] if bias is not None else []))
         copy.output[0] = output
-        if self._shift() and self._layer.padded:
+        if self._shifts() is not None and self._layer.padded:
             kept = [attribute for attribute in copy.attribute if attribute.name not in ("pads", "auto_pad")]
             del copy.attribute[:]
             copy.attribute.extend(kept)
@@ -166,12 +171,13 @@ class _Quantised:
 
     def _bias(self) -> npt.NDArray[np.float32] | None:
         """Without what the shift for TensorRT adds."""
-        if not (shift := self._shift()):
+        shifts = self._shifts()
+        if shifts is None:
             return self._weights.bias
-        axes = tuple(axis for axis in range(4) if axis != self._layer.axis)
-        sums = self._weights.levels.sum(axis=axes, dtype=np.int64) * self._weights.scales.astype(np.float64)
+        levels = self._weights.levels.sum(axis=(2, 3), dtype=np.int64)  # a transposed one is never shifted
+        sums = (levels @ shifts) * self._weights.scales.astype(np.float64)
         bias = 0.0 if self._weights.bias is None else self._weights.bias.astype(np.float64)
-        return np.asarray(bias - sums * shift, np.float32)
+        return np.asarray(bias - sums, np.float32)
 
     def _constant(self, part: str, value: npt.NDArray[np.generic] | np.generic) -> str:
         self.constants[self._name(part)] = np.asarray(value)

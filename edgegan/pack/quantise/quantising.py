@@ -79,7 +79,7 @@ def quantise_model(
     names = {name for layer in layers for name in (layer.weights, layer.bias) if name}
     weights = {name: held[name].astype(np.float64) for name in names}
     memo = Memo(_memo_path(packed, sets))
-    studio = Studio(packed, layers, observed, weights, sets.search, memo)
+    studio = Studio(packed, layers, observed, weights, sets.search, sets.search_clip, memo)
     found = search(
         studio, observed, weights, taken, goal, lambda what, share: progress(what, 0.15 + 0.85 * share)
     )

@@ -50,12 +50,14 @@ def affines(statistics: TensorStatistics, may_shift: bool) -> Iterator[Affine]:
     if may_shift:
         multiply = _even(width, 1.0)
         middle = (low + high) / 2
-        yield Affine(multiply, tuple((-middle * np.array(multiply)).tolist()))
+        add = (-middle * np.array(multiply)).astype(np.float16).astype(np.float64)
+        yield Affine(multiply, tuple(add.tolist()))
 
 
 def _even(width: Floats, strength: float) -> tuple[float, ...]:
+    """Exact in float16, so that what the weights are divided by is what the input is multiplied with."""
     multiply = (width / np.median(width)) ** -strength
-    return tuple(np.clip(multiply, 1 / 256, 256).tolist())
+    return tuple(np.clip(multiply, 1 / 256, 256).astype(np.float16).astype(np.float64).tolist())
 
 
 def candidate_ranges(statistics: TensorStatistics, affine: Affine) -> dict[str, tuple[float, float]]:

@@ -6,6 +6,7 @@
 3. The price is halved and doubled, each time drawing the whole search set, until the cheapest that passes is found.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -41,11 +42,13 @@ class Goal:
     psnr_worst_db: float
     ssim: float
     int8_share: float = 0.0
+    flicker_ratio: float = math.inf
 
     def is_met(self, outcome: Outcome, share: float) -> bool:
         """Whether all of it is reached."""
         reached = outcome.psnr_db >= self.psnr_db and outcome.psnr_worst_db >= self.psnr_worst_db
-        return reached and outcome.ssim >= self.ssim and share >= self.int8_share
+        steady = outcome.flicker <= self.flicker_ratio
+        return reached and steady and outcome.ssim >= self.ssim and share >= self.int8_share
 
 
 @dataclass(frozen=True)

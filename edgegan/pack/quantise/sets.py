@@ -24,7 +24,7 @@ _SHARES = (0.4, 0.25)
 """Of what there is, to calibrate and to search; the rest judges."""
 _MOST_READ = 600
 _CLIP = "engines/clip/paint_demo.mp4"
-_CLIP_FRAMES = 16
+_SEARCH_FRAMES, _CLIP_FRAMES = 10, 16
 _ALIKE_BITS = 12
 """Pictures whose 16 x 16 difference hashes differ by so few of 256 bits are one scene, and stay in one set."""
 
@@ -39,11 +39,15 @@ class Picture:
 
 @dataclass(frozen=True)
 class Sets:
-    """No picture and no scene is in two of them. clip: consecutive frames, to see flicker; may be empty."""
+    """No picture and no scene is in two of them.
+
+    search_clip, clip: consecutive frames, to see flicker while searching and while judging; may be empty.
+    """
 
     calibrate: tuple[Picture, ...]
     search: tuple[Picture, ...]
     judge: tuple[Picture, ...]
+    search_clip: tuple[Pixels, ...]
     clip: tuple[Pixels, ...]
     source: str
     seed: int
@@ -56,10 +60,14 @@ class Sets:
     def key(self) -> str:
         """A hash of the pictures that calibrate and search."""
         digest = hashlib.sha256()
-        for pictures in (self.calibrate, self.search):
-            digest.update(len(pictures).to_bytes(4, "big"))
-            for picture in pictures:
-                digest.update(picture.pixels.tobytes())
+        parts = (
+            *([p.pixels for p in pictures] for pictures in (self.calibrate, self.search)),
+            self.search_clip,
+        )
+        for part in parts:
+            digest.update(len(part).to_bytes(4, "big"))
+            for pixels in part:
+                digest.update(pixels.tobytes())
         return digest.hexdigest()
 
 
@@ -104,20 +112,27 @@ def _from_photos(pictures: list[Picture], path: Path, size: tuple[int, int], see
         if len(sets[name]) < wanted[name]:
             sets[name].extend(scene)
     source = f"{len(pictures)} photos of {path.name}"
-    return _made(sets["calibrate"], sets["search"], sets["judge"], _shipped_clip(size), source, seed)
+    return _made(sets["calibrate"], sets["search"], sets["judge"], _shipped_clips(size), source, seed)
 
 
 def _made(
     calibrate: Sequence[Picture],
     search: Sequence[Picture],
     judge: Sequence[Picture],
-    clip: Sequence[Pixels],
+    clips: tuple[Sequence[Pixels], Sequence[Pixels]],
     source: str,
     seed: int,
 ) -> Sets:
     """Every second picture of the first two sets also as what is rare in photos and hard for INT8."""
+    rehearsal, clip = clips
     return Sets(
-        (*calibrate, *_hard(calibrate)), (*search, *_hard(search)), tuple(judge), tuple(clip), source, seed
+        (*calibrate, *_hard(calibrate)),
+        (*search, *_hard(search)),
+        tuple(judge),
+        tuple(rehearsal),
+        tuple(clip),
+        source,
+        seed,
     )
 
 
@@ -193,9 +208,8 @@ def _from_clip(source: Source, path: Path, size: tuple[int, int], seed: int) -> 
             f"'{path}' has {length} frames, too few to calibrate with",
             "give a clip of 30 frames at least, or a folder of photos",
         )
-    middle = max(second, (second + length - _CLIP_FRAMES) // 2)
-    flicker = range(middle, min(middle + _CLIP_FRAMES, length))
-    wanted = set().union(*indices, flicker)
+    flickers = [_in_the_middle(*spans[1][:2], _SEARCH_FRAMES), _in_the_middle(second, length, _CLIP_FRAMES)]
+    wanted = set().union(*indices, *flickers)
     frames: dict[int, Pixels] = {}
     for index in range(max(wanted) + 1):
         with suppress(CameraError):
@@ -207,8 +221,8 @@ def _from_clip(source: Source, path: Path, size: tuple[int, int], seed: int) -> 
     if min(map(len, sets)) < 3:
         raise UserError(f"too few frames of '{path}' can be read", "check the clip, or give photos")
     calibrate, search, judge = sets
-    clip = tuple(frames[i] for i in flicker if i in frames)
-    return _made(calibrate, search, judge, clip, f"{length} frames of {path.name}", seed)
+    rehearsal, clip = ([frames[i] for i in flicker if i in frames] for flicker in flickers)
+    return _made(calibrate, search, judge, (rehearsal, clip), f"{length} frames of {path.name}", seed)
 
 
 def _spread(start: int, end: int, most: int) -> list[int]:
@@ -216,11 +230,19 @@ def _spread(start: int, end: int, most: int) -> list[int]:
     return sorted({round(i) for i in np.linspace(start, end - 1, min(most, max(end - start, 0)))})
 
 
-def _shipped_clip(size: tuple[int, int]) -> tuple[Pixels, ...]:
+def _in_the_middle(start: int, end: int, most: int) -> range:
+    first = max(start, (start + end - most) // 2)
+    return range(first, min(first + most, end))
+
+
+def _shipped_clips(size: tuple[int, int]) -> tuple[list[Pixels], list[Pixels]]:
+    """Of its beginning, to search with, and of its end, to judge by."""
     framing = Framing(size)
     try:
         with closing(open_source(str(resource(_CLIP)))) as source:
-            pictures = (source.next() for _ in range(_CLIP_FRAMES))
-            return tuple(framing(pixels) for pixels in pictures if pixels is not None)
+            frames = []
+            while (pixels := source.next()) is not None:
+                frames.append(framing(pixels))
     except (BundleError, CameraError):
-        return ()
+        return [], []
+    return frames[:_SEARCH_FRAMES], frames[-_CLIP_FRAMES:] if len(frames) > 4 * _CLIP_FRAMES else []

@@ -7,7 +7,7 @@ packed FP32 ─┬─ half ─────────────────�
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -247,7 +247,7 @@ def _layer_rows(quantised: Quantised) -> list[LayerRow]:
     rows = []
     for scale in quantised.best.table.layers:
         tried = [one for one in quantised.alone if one.scale.layer == scale.layer]
-        same = [one for one in tried if (one.scale.method, one.scale.affine) == (scale.method, scale.affine)]
+        same = [one for one in tried if replace(one.scale, form=scale.form) == scale]
         alone = same[0].outcome.psnr_db if same else None
         layer = quantised.layers[scale.layer]
         others = ", ".join(_tried(one) for one in tried if one not in same)

@@ -30,7 +30,8 @@ _SETS = {
     "calibrate": "Pictures that set the ranges",
     "search": "Pictures that chose the layers",
     "judge": "Pictures that judged, used for nothing else",
-    "source": "Taken from",
+    "from": "Taken from",
+    "clip": "Frames in a row, to see flicker",
     "seed": "Seed of the split",
 }
 

@@ -91,7 +91,7 @@ def report(*versions: Version, **changes: Any) -> QualityReport:
     values: dict[str, Any] = {
         "name": "paint",
         "shown": [(name, picture(seed), picture(seed + 10)) for seed, name in enumerate(NAMES)],
-        "sets": {"calibrate": 40, "search": 20, "judge": 41, "source": "photos", "seed": 7},
+        "sets": {"calibrate": 40, "search": 20, "judge": 41, "from": "photos", "seed": 7},
         "versions": versions,
         "made_by": "edgegan 9.8.7",
     }

@@ -60,8 +60,7 @@ def _exact(layer: Layer, taken: tuple[float, float]) -> LayerScale:
         level * step,
         (level + 255) * step,
         "exact",
-        layer.transposed,
-        affine,
+        affine=affine,
     )
 
 

@@ -72,9 +72,10 @@ class Memo:
         return self._known[key]
 
     def forget(self) -> None:
-        """Remove the file."""
+        """Remove the file, as far as that is possible."""
         if self._path:
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path.unlink()
 
     def _write(self, key: str, outcome: Outcome) -> None:
         if self._path is None:
@@ -94,7 +95,7 @@ def _read_lines(path: Path) -> Iterator[tuple[str, Outcome]]:
         with suppress(ValueError, TypeError, KeyError):
             entry = json.loads(line)
             errors, likeness = tuple(entry["squared_errors"]), tuple(entry["likeness"])
-            yield entry["key"], Outcome(errors, likeness, float(entry["flicker"]))
+            yield str(entry["key"]), Outcome(errors, likeness, float(entry["flicker"]))
 
 
 class Studio:

@@ -13,6 +13,7 @@ from edgegan.pack.macs import known_shapes, macs_by_node
 __all__ = ["Layer", "attributes", "find_layers", "whole_macs"]
 
 _MIRRORS = (b"reflect", b"edge", b"wrap")
+_SAME = (b"SAME_UPPER", b"SAME_LOWER")
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Layer:
     name: of its node. weights: of its initialiser, with the output channels along `axis`. bias: of its
     initialiser, or empty. input: what the node reads. source: the tensor that is quantised, which is the input
     or lies before `through`: nodes that copy values alone (reflecting Pad, nearest Resize), last one first.
-    macs: a picture. read, written: values a picture, of `source` and of the output. padded: with zeros.
+    macs: a picture. read, written: values a picture, of `source` and of the output. pads: zeros around the input,
+    (top, left, bottom, right); of a transposed convolution none, it puts zeros in between.
     normalised: InstanceNormalization alone reads what it gives, so a constant in its output is without effect.
     """
 
@@ -37,13 +39,13 @@ class Layer:
     read: int
     written: int
     channels: int
-    padded: bool
+    pads: tuple[int, ...]
     normalised: bool
 
     @property
     def takes_pixels(self) -> bool:
-        """Whether it reads the picture itself, 256 values."""
-        return self.source.lstrip("_") == "pixels/taken"
+        """Whether it reads the picture itself, 256 values; a transposed one has but 255 levels for them."""
+        return self.source.lstrip("_") == "pixels/taken" and not self.transposed
 
     @property
     def transposed(self) -> bool:
@@ -54,6 +56,11 @@ class Layer:
     def axis(self) -> int:
         """Where the output channels lie in the weights."""
         return 1 if self.transposed else 0
+
+    @property
+    def padded(self) -> bool:
+        """Whether it meets zeros that are not in its input, so that zero must stay zero."""
+        return self.transposed or any(self.pads)
 
 
 def find_layers(model: ModelProto) -> list[Layer]:
@@ -77,6 +84,8 @@ def find_layers(model: ModelProto) -> list[Layer]:
         if not is_plane or (bias and bias not in values):
             continue
         source, through = _source(node.input[0], makers)
+        if shapes[source][:2] != shapes[node.input[0]][:2]:  # channels were copied too
+            source, through = node.input[0], ()
         found.append(
             Layer(
                 node.name,
@@ -90,7 +99,7 @@ def find_layers(model: ModelProto) -> list[Layer]:
                 prod(shapes[source]),
                 prod(shapes[node.output[0]]),
                 shapes[node.input[0]][1],
-                node.op_type == "ConvTranspose" or _is_padded(node),
+                _pads(node, shapes) if node.op_type == "Conv" else (),
                 _is_normalised(node, readers),
             )
         )
@@ -123,9 +132,22 @@ def _copies(node: NodeProto) -> bool:
     )
 
 
-def _is_padded(node: NodeProto) -> bool:
+def _pads(node: NodeProto, shapes: Mapping[str, list[int]]) -> tuple[int, ...]:
+    """(top, left, bottom, right) of a convolution, also where `auto_pad` leaves them to the runtime."""
     given = attributes(node)
-    return any(given.get("pads", ())) or given.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID")
+    how = given.get("auto_pad", b"NOTSET")
+    if how not in _SAME:
+        return tuple(given.get("pads", (0, 0, 0, 0))) if how == b"NOTSET" else (0, 0, 0, 0)
+    taken, made, kernel = shapes[node.input[0]], shapes[node.output[0]], shapes[node.input[1]]
+    strides, dilations = given.get("strides", (1, 1)), given.get("dilations", (1, 1))
+    first, last = [], []
+    for axis in range(2):
+        reach = (made[axis + 2] - 1) * strides[axis] + (kernel[axis + 2] - 1) * dilations[axis] + 1
+        missing = max(reach - taken[axis + 2], 0)
+        fewer = missing // 2
+        first.append(fewer if how == b"SAME_UPPER" else missing - fewer)
+        last.append(missing - first[axis])
+    return (*first, *last)
 
 
 def _is_normalised(node: NodeProto, readers: Mapping[str, list[NodeProto]]) -> bool:

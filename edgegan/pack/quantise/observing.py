@@ -34,10 +34,16 @@ _Planes = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Observed:
-    """tensors: by the name of a layer's source. moments: by the name of a layer, where its kernel is not too large."""
+    """tensors: by the name of a layer's source. moments: by the name of a layer, where it is not both transposed and
+    dilated."""
 
     tensors: Mapping[str, TensorStatistics]
     moments: Mapping[str, Moments]
+
+    def is_finite(self, layer: Layer) -> bool:
+        """Whether neither infinity nor NaN was seen in what the layer takes."""
+        seen = self.tensors[layer.source]
+        return bool(np.isfinite([seen.lowest, seen.highest]).all())
 
 
 def observe(
@@ -53,10 +59,10 @@ def observe(
     tensors = {layer.source: _Tensor(len(pictures), seed) for layer in layers}
     kernels = {
         layer.name: _Kernel(
-            nodes[layer.name], weights[layer.weights].shape, min(len(pictures), _MOMENTS_OF), seed
+            nodes[layer.name], layer.pads, weights[layer.weights].shape, min(len(pictures), _MOMENTS_OF), seed
         )
         for layer in layers
-        if _taps(nodes[layer.name], weights[layer.weights].shape) <= MOST_TAPS
+        if _has_moments(nodes[layer.name])
     }
     for place, planes in _runs(model, layers, pictures, progress):
         for layer in {layer.source: layer for layer in layers}.values():
@@ -123,25 +129,47 @@ class _Tensor:
 class _Kernel:
     """Mean and covariance of the windows that a kernel sees."""
 
-    def __init__(self, node: NodeProto, shape: Sequence[int], pictures: int, seed: int) -> None:
-        self._node, self._shape = node, shape
+    def __init__(
+        self, node: NodeProto, pads: Sequence[int], shape: Sequence[int], pictures: int, seed: int
+    ) -> None:
+        self._node, self._pads, self._shape = node, pads, shape
         self._random, self._each = np.random.default_rng(seed), _WINDOWS // max(pictures, 1)
         taps = _taps(node, shape)
-        self._count, self._sum, self._products = 0, np.zeros(taps), np.zeros((taps, taps))
+        self._count, self._sum = 0, np.zeros(taps)
+        self._products = np.zeros((taps, taps)) if taps <= MOST_TAPS else None
+        if self._products is None:
+            self._each = min(self._each, _MOST_BYTES // (16 * taps))
+        self._origin: _Planes | None = None
 
     def add(self, planes: _Planes) -> None:
-        windows = _windows(planes, self._node, self._shape)
+        windows = _windows(planes, self._node, self._pads, self._shape)
         height, width = windows.shape[1:3]
         places = self._random.integers(0, height * width, min(self._each, height * width))
         seen = windows[:, places // width, places % width].transpose(1, 0, 2, 3).reshape(len(places), -1)
+        if (
+            self._origin is None
+        ):  # near the mean, or float32 loses a small spread in the square of a large mean
+            self._origin = seen.mean(axis=0)
         self._count += len(seen)
-        self._sum += seen.sum(axis=0, dtype=np.float64)
-        self._products += seen.T @ seen
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is told by the ends
+            seen = seen - self._origin
+            self._sum += seen.sum(axis=0, dtype=np.float64)
+            if self._products is not None:
+                self._products += seen.T @ seen
 
     def moments(self) -> Moments:
         mean = self._sum / max(self._count, 1)
-        covariance = self._products / max(self._count, 1) - np.outer(mean, mean)
-        return Moments(np.asarray(mean), covariance.astype(np.float32))
+        with np.errstate(invalid="ignore", over="ignore"):
+            origin = 0 if self._origin is None else self._origin
+            if self._products is None:
+                return Moments(np.asarray(mean + origin), None)
+            covariance = self._products / max(self._count, 1) - np.outer(mean, mean)
+            return Moments(np.asarray(mean + origin), covariance.astype(np.float32))
+
+
+def _has_moments(node: NodeProto) -> bool:
+    dilated = any(gap != 1 for gap in attributes(node).get("dilations", ()))
+    return not (dilated and node.op_type == "ConvTranspose")
 
 
 def _taps(node: NodeProto, shape: Sequence[int]) -> int:
@@ -157,7 +185,7 @@ def _reach(node: NodeProto, shape: Sequence[int]) -> list[int]:
     return [-(-kernel // stride) for kernel, stride in zip(shape[2:], strides, strict=True)]
 
 
-def _windows(planes: _Planes, node: NodeProto, shape: Sequence[int]) -> _Planes:
+def _windows(planes: _Planes, node: NodeProto, pads: Sequence[int], shape: Sequence[int]) -> _Planes:
     """(channels, places down, places right, *window): what the kernel sees, zeros outside of the picture.
 
     A transposed convolution's window holds the inputs that meet in one output, the nearest first, as its
@@ -168,7 +196,7 @@ def _windows(planes: _Planes, node: NodeProto, shape: Sequence[int]) -> _Planes:
         down, right = _reach(node, shape)
         padded = np.pad(planes, ((0, 0), (down - 1, 0), (right - 1, 0)))
         return sliding_window_view(padded, (down, right), axis=(1, 2))[..., ::-1, ::-1]
-    top, left, bottom, right = given.get("pads", (0, 0, 0, 0))
+    top, left, bottom, right = pads
     padded = np.pad(planes, ((0, 0), (top, bottom), (left, right)))
     (down_step, right_step), (down_gap, right_gap) = (
         given.get("strides", (1, 1)),

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from edgegan.pack.graph import PassReport, copied, drop_unused, replace_nodes
-from edgegan.pack.quantise.layers import Layer, attributes
+from edgegan.pack.quantise.layers import Layer
 from edgegan.pack.quantise.table import Floats, LayerScale, ScaleTable
 from edgegan.pack.quantise.weights import IntegerWeights
 
@@ -24,8 +24,6 @@ __all__ = ["Target", "quantise"]
 Target = Literal["openvino", "tensorrt"]
 """Where they differ: a range that is not even around zero is bytes with a zero point for OpenVINO; TensorRT takes
 int8 around zero alone, so the range is moved there by an Add, with the zeros of a padding put in before."""
-
-_SECOND = "/second"
 
 
 def quantise(
@@ -75,15 +73,17 @@ class _Quantised:
 
     def nodes(self) -> Iterator[NodeProto]:
         """In an order in which each finds what it reads."""
-        first, second = self._node.output[0], ""
+        first, second = self._node.output[0], self._name("second/sum")
         affine, shift = self._scale.affine, self._shifts()
         value = self._layer.source
+        if rings := shift is not None and self._layer.padded:  # zeros belong around what has been copied
+            value, self._through = self._layer.input, []
         if affine.multiply:
             yield from self._changed(
                 "Mul", value, "multiply", np.array(affine.multiply, np.float32).reshape(1, -1, 1, 1)
             )
             value = self._name("multiply")
-        if shift is not None and self._layer.padded:
+        if rings:
             yield self._zeros_around(value)
             value = self._name("zeros")
         if affine.add or shift is not None:
@@ -91,14 +91,13 @@ class _Quantised:
             yield from self._changed("Add", value, "add", add.astype(np.float32).reshape(1, -1, 1, 1))
             value = self._name("add")
         if self._scale.form == "int8x2":
-            second = first + _SECOND
-            first += "/first"
+            first = self._name("first/sum")
         is_bytes = self._target == "openvino" and not self._scale.symmetric
         yield from self._copied(
             value, "first", self._scale.step, self._scale.zero_point if is_bytes else None
         )
         yield from self._convolved("first", first, with_bias=True)
-        if second:
+        if self._scale.form == "int8x2":
             yield helper.make_node(
                 "Sub", [value, self._name("first/dequantised")], [self._name("rest")], self._name("rest")
             )
@@ -123,7 +122,7 @@ class _Quantised:
         )
 
     def _zeros_around(self, value: str) -> NodeProto:
-        top, left, bottom, right = attributes(self._node)["pads"]
+        top, left, bottom, right = self._layer.pads
         pads = self._constant("zeros/pads", np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))
         return helper.make_node("Pad", [value, pads], [self._name("zeros")], self._name("zeros"))
 
@@ -148,7 +147,7 @@ class _Quantised:
             yield self._dequantised_weights(weights)
         copy = NodeProto()
         copy.CopyFrom(self._node)
-        copy.name += "" if with_bias else _SECOND
+        copy.name = self._node.name if with_bias else self._name(term)
         value = self._name(f"{term}/{self._through[-1].name}" if self._through else f"{term}/dequantised")
         bias = self._bias() if with_bias else None
         del copy.input[:]

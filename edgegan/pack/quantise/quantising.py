@@ -11,7 +11,7 @@ import onnxruntime
 from onnx import ModelProto
 
 from edgegan.errors import ModelError
-from edgegan.pack.graph import constant_values, opset_of
+from edgegan.pack.graph import constant_values, opset_of, quoted
 from edgegan.pack.quantise.drawing import Memo, Studio
 from edgegan.pack.quantise.layers import Layer, find_layers, whole_macs
 from edgegan.pack.quantise.norms import write_out_norms
@@ -60,13 +60,13 @@ def quantise_model(
     if opset_of(packed) < _FIRST_OPSET:
         raise ModelError(
             f"a model of opset {opset_of(packed)} cannot be quantised",
-            f"export it with opset {_FIRST_OPSET} or later, best 17",
+            f"export it with opset {_FIRST_OPSET} or later, best 17, or leave int8 out: --precision fp32,fp16",
         )
-    layers = find_layers(packed)
+    layers = _layers(packed)
     if not layers:
         raise ModelError(
             "no convolution of the model can be quantised: none has constant weights and one group",
-            "leave int8 out of --precision",
+            "leave int8 out: --precision fp32,fp16",
         )
     observed = observe(
         packed,
@@ -75,6 +75,12 @@ def quantise_model(
         sets.seed,
         lambda share: progress("looking at the calibration set", 0.15 * share),
     )
+    layers = [layer for layer in layers if observed.is_finite(layer)]
+    if not layers:
+        raise ModelError(
+            "no convolution of the model can be quantised: what they take is not finite",
+            "check how the model was exported, or leave int8 out: --precision fp32,fp16",
+        )
     held = constant_values(packed.graph)
     names = {name for layer in layers for name in (layer.weights, layer.bias) if name}
     weights = {name: held[name].astype(np.float64) for name in names}
@@ -98,10 +104,26 @@ def quantise_model(
     return result
 
 
-def _memo_path(packed: ModelProto, sets: Sets) -> Path:
-    """Where outcomes are kept until the search is done. Source: the XDG base directory specification."""
+def _layers(packed: ModelProto) -> list[Layer]:
+    try:
+        return find_layers(packed)
+    except KeyError as error:
+        raise ModelError(
+            f"the model cannot be quantised: the size of its tensor {quoted(error.args[0])} depends on the picture",
+            "leave int8 out: --precision fp32,fp16",
+        ) from None
+
+
+def _memo_path(packed: ModelProto, sets: Sets) -> Path | None:
+    """Where outcomes are kept until the search is done; None where this user has no place for them.
+
+    Source: the XDG base directory specification.
+    """
     parts = [sets.key(), str(sets.seed), str(_METHOD_VERSION), onnxruntime.__version__, np.__version__]
     digest = hashlib.sha256(packed.SerializeToString(deterministic=True) + "\0".join(parts).encode())
     cache = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(cache) if cache.startswith("/") else Path("~/.cache").expanduser()
+    try:
+        root = Path(cache) if cache.startswith("/") else Path.home() / ".cache"
+    except RuntimeError:  # no home folder
+        return None
     return root / "edgegan" / "quantise" / f"{digest.hexdigest()[:24]}.jsonl"

@@ -26,11 +26,12 @@ _TOP = 127
 class Moments:
     """Mean and covariance of what each weight of a kernel meets: (taps,) and (taps, taps).
 
-    The taps are those of the weights (out, in, *kernel) without `out`, flattened.
+    covariance: None where there are more than `MOST_TAPS`. The taps are those of the weights (out, in, *kernel)
+    without `out`, flattened.
     """
 
     mean: Floats
-    covariance: npt.NDArray[np.float32]
+    covariance: npt.NDArray[np.float32] | None
 
 
 def weight_scales(weights: Floats) -> Floats:
@@ -43,9 +44,9 @@ def rounded(
 ) -> npt.NDArray[np.int8]:
     """Levels -127..127 for the rows of (out, taps), with least error in what the convolution gives.
 
-    covariance: (taps, taps) of its inputs; None: each weight goes to its nearest level.
+    covariance: (taps, taps) of its inputs; None, or not finite: each weight goes to its nearest level.
     """
-    if covariance is None:
+    if covariance is None or not np.isfinite(covariance).all():
         return np.asarray(np.clip(np.rint(weights / scales[:, None]), -_TOP, _TOP), np.int8)
     order = np.argsort(-np.diag(covariance), kind="stable")
     inverse = _inverse_factor(covariance[np.ix_(order, order)])
@@ -70,8 +71,14 @@ def _round_block(left: Floats, levels: Floats, scales: Floats, inverse: Floats) 
 
 
 def _inverse_factor(covariance: npt.NDArray[np.floating]) -> Floats:
-    """The upper Cholesky factor of the inverse of the covariance, a little damped."""
+    """The upper Cholesky factor of the inverse of the covariance, a little damped.
+
+    Inputs that hardly vary have a covariance that is the noise of float32 alone; of that, only the variances count.
+    """
     damped = covariance.astype(np.float64)
     mean = float(np.mean(np.diag(damped)))
     damped[np.diag_indices_from(damped)] += max(_DAMPING * mean, 1e-12)
-    return np.asarray(np.linalg.cholesky(np.linalg.inv(damped)).T)
+    try:
+        return np.asarray(np.linalg.cholesky(np.linalg.inv(damped)).T)
+    except np.linalg.LinAlgError:
+        return np.diag(1 / np.sqrt(np.maximum(np.diag(damped), 1e-12)))

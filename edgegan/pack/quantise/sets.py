@@ -74,9 +74,11 @@ class Sets:
 def read_sets(path: Path, size: tuple[int, int], seed: int = 0) -> Sets:
     """Pictures of a folder, or frames of a clip, cropped and scaled to `size` (height, width) as live frames are.
 
-    Photos are drawn by lot (the same for the same pictures and seed, whatever the files are called); equal ones
-    are taken once, and those of one scene go together. A clip is cut in three: its first part calibrates, its
-    last part judges. Raises `UserError` if there are too few, `ConfigError` if there is nothing at `path`.
+    Photos are drawn by lot (the same for the same pictures and seed, whatever the files are called; of more than
+    600, the order of their names decides which are read); equal ones are taken once, and those of one scene go
+    together, as many as the set still wants. A clip is cut in three: its first part calibrates, its last part
+    judges, and a frame that comes again is taken once. Raises `UserError` if there are too few, `ConfigError` if
+    there is nothing at `path`.
     """
     with closing(open_source(str(path))) as source:
         if path.is_dir():
@@ -109,8 +111,7 @@ def _from_photos(pictures: list[Picture], path: Path, size: tuple[int, int], see
     wanted = _wanted(len(pictures))
     for scene in scenes:
         name = min(sets, key=lambda one: len(sets[one]) / wanted[one])
-        if len(sets[name]) < wanted[name]:
-            sets[name].extend(scene)
+        sets[name].extend(scene[: max(wanted[name] - len(sets[name]), 0)])
     source = f"{len(pictures)} photos of {path.name}"
     return _made(sets["calibrate"], sets["search"], sets["judge"], _shipped_clips(size), source, seed)
 
@@ -217,9 +218,13 @@ def _from_clip(source: Source, path: Path, size: tuple[int, int], seed: int) -> 
                 source.skip()
             elif (pixels := source.next()) is not None:
                 frames[index] = framing(pixels)
-    sets = [tuple(Picture(f"frame {i}", frames[i]) for i in part if i in frames) for part in indices]
+    first_seen: dict[bytes, int] = {}
+    for index, pixels in frames.items():
+        first_seen.setdefault(pixels.tobytes(), index)
+    once = set(first_seen.values())
+    sets = [tuple(Picture(f"frame {i}", frames[i]) for i in part if i in once) for part in indices]
     if min(map(len, sets)) < 3:
-        raise UserError(f"too few frames of '{path}' can be read", "check the clip, or give photos")
+        raise UserError(f"too few different frames of '{path}' can be read", "check the clip, or give photos")
     calibrate, search, judge = sets
     rehearsal, clip = ([frames[i] for i in flicker if i in frames] for flicker in flickers)
     return _made(calibrate, search, judge, (rehearsal, clip), f"{length} frames of {path.name}", seed)

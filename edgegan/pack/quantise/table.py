@@ -12,6 +12,7 @@ __all__ = ["FORMS", "Affine", "Form", "LayerScale", "ScaleTable"]
 
 Floats = npt.NDArray[np.float64]
 Form = Literal["int8", "int8x2", "float"]
+_NARROWEST = 1e-30
 FORMS: tuple[Form, ...] = ("int8", "int8x2", "float")
 
 
@@ -57,10 +58,12 @@ class LayerScale:
 
     @property
     def step(self) -> float:
-        """What one level of the input is worth."""
-        if self.symmetric:
-            return max(-self.low, self.high, 1e-30) / 127
-        return max(self.high - self.low, 1e-30) / 255
+        """What one level of the input is worth; of an input that is always zero, as if it reached to 1.
+
+        Runtimes divide biases by steps, so a tiny one would make sums that no integer holds.
+        """
+        width = max(-self.low, self.high) if self.symmetric else self.high - self.low
+        return (width if width > _NARROWEST else 1.0) / (127 if self.symmetric else 255)
 
     @property
     def zero_point(self) -> int:

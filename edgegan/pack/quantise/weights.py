@@ -33,7 +33,7 @@ def integer_weights(
 ) -> IntegerWeights:
     """Weights for an input of x * multiply + add: divided by `multiply`, and the bias without `add`.
 
-    moments: of the input before `affine`; None: every weight goes to its nearest level.
+    moments: of the input before `affine`; without a covariance every weight goes to its nearest level.
     """
     channel_axis = 0 if layer.transposed else 1
     multiply = np.array(affine.multiply) if affine.multiply else np.ones(weights.shape[channel_axis])
@@ -48,7 +48,7 @@ def integer_weights(
         part = _rows(even, at, layer)
         of_tap = np.repeat(multiply, len(taps) // len(multiply))
         covariance = None
-        if moments is not None:
+        if moments is not None and moments.covariance is not None:
             index = np.ix_(taps, taps)
             covariance = moments.covariance[index] * np.outer(of_tap, of_tap)
         made = rounded(part, scales.astype(np.float64), covariance)

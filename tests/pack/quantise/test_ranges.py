@@ -88,6 +88,12 @@ def test_entropy_keeps_what_is_even():
     assert high - low > 1.9
 
 
+def test_entropy_counts_what_it_cuts_off():
+    """A tenth of all values lies far out: not rare, so not to be cut off."""
+    values = np.concatenate([np.abs(UNIFORM), RANDOM.uniform(3.5, 4, len(UNIFORM) // 10)])
+    assert entropy_range(values, _whole(values))[1] > 3.4
+
+
 def test_entropy_is_not_misled_by_the_zeros_of_a_relu():
     """Half of all values, in one bin."""
     many_zeros = np.concatenate([POSITIVE[POSITIVE > 0], np.zeros(600_000)])

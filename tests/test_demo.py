@@ -94,7 +94,7 @@ def test_a_second_demo_says_what_it_replaces(tmp_path: Path) -> None:
     (tmp_path / "demo.html").write_text("older")
     export_csv(write_trace(tmp_path / "demo.trace", 3))
     (tmp_path / "demo.trace").unlink()
-    done = edgegan("demo", "-o", str(tmp_path), "--seconds", "1", "--display", "null://", "--json")
+    done = edgegan("demo", "-o", str(tmp_path), "--seconds", "4", "--display", "null://", "--json")
     assert done.returncode == 0, done.stderr
     replaced = "demo.html, demo.csv, demo.events.csv"
     assert f"in '{tmp_path}' this replaces {replaced} (give -o another folder" in done.stderr

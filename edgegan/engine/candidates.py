@@ -1,10 +1,11 @@
 """What could run a bundle on this device, and why the rest could not."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from edgegan.bundle import Bundle
+from edgegan.engine import dot_product
 from edgegan.engine.fingerprint import fingerprint, runtime_version
 from edgegan.errors import BundleError, ConfigError, MissingDependency
 from edgegan.extras import install_command
@@ -59,14 +60,21 @@ class PassedOver:
 
 @dataclass(frozen=True)
 class _Way:
-    """How a runtime gets at a precision: the bundle's model, the driver's options."""
+    """How a runtime gets at a precision: the bundle's model, the driver's options.
+
+    obstacle: why this device cannot, in words; empty if it can.
+    """
 
     model: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    obstacle: Callable[[], str] = str
 
 
 RUNTIMES: Mapping[str, Mapping[str, _Way]] = {
-    "onnxruntime": {"fp32": _Way("fp32")},
+    "onnxruntime": {
+        "fp32": _Way("fp32"),
+        "int8": _Way("int8_onnxruntime", obstacle=dot_product.lacking),
+    },
     "openvino": {
         "fp32": _Way("fp32"),
         "bf16": _Way("fp32", {"precision": "bf16"}),
@@ -87,7 +95,7 @@ def candidate(bundle: Bundle, runtime: str, precision: str) -> Candidate:
     Raises `ConfigError` for what does not exist, `BundleError` for a precision that the bundle has not.
     """
     if runtime == "auto":
-        runtime = next((r for r, ways in RUNTIMES.items() if precision in ("auto", *ways)), "auto")
+        runtime = _runtime_for(bundle, precision)
     ways = _ways(runtime)
     precision = "fp32" if precision == "auto" else precision
     if precision not in ways:
@@ -97,6 +105,10 @@ def candidate(bundle: Bundle, runtime: str, precision: str) -> Candidate:
         raise BundleError(
             f"the bundle '{bundle.name}' has no precision '{precision}'",
             f"it has {', '.join(bundle.precisions)}",
+        )
+    if why := way.obstacle():
+        raise ConfigError(
+            f"{runtime} cannot run {precision} here: {why}", "choose another runtime or precision"
         )
     return Candidate(runtime, precision, way.model, way.options)
 
@@ -131,6 +143,15 @@ def candidates(
     return found, passed_over
 
 
+def _runtime_for(bundle: Bundle, precision: str) -> str:
+    """The first that can run it here; else the first that has this precision at all."""
+    if precision == "auto":
+        return DEFAULT.runtime
+    having = [name for name, ways in RUNTIMES.items() if precision in ways]
+    able = [name for name in having if not _obstacle(bundle, name, RUNTIMES[name][precision])]
+    return next(iter([*able, *having]), "auto")
+
+
 def _ways(runtime: str) -> Mapping[str, _Way]:
     if runtime not in RUNTIMES:
         raise ConfigError(f"there is no runtime '{runtime}'", did_you_mean(runtime, RUNTIMES))
@@ -142,7 +163,7 @@ def _obstacle(bundle: Bundle, runtime: str, way: _Way) -> str:
         return _NOT_INSTALLED
     if way.model not in bundle.precisions:
         return f"the bundle has no model in {way.model}"
-    return ""
+    return way.obstacle()
 
 
 def _nothing(runtime: str, precision: str, passed_over: list[PassedOver]) -> Exception:

@@ -19,6 +19,9 @@ _QUANTISERS = (
     "QuantizeLinear",
     "DequantizeLinear",
 )  # bytes between these two, with a zero point, are OpenVINO's
+_PRODUCT = "MatMulIntegerToFloat"
+_COPYING = ("Transpose", "Reshape", "Concat", "Gather")
+"""What may lie between QuantizeLinear and a product: these bytes are ONNX Runtime's."""
 
 
 def check_contract(model: ModelProto) -> None:
@@ -72,12 +75,27 @@ def _check_output_node(graph: GraphProto, node: NodeProto) -> None:
 def _check_no_other_bytes(graph: GraphProto) -> None:
     kinds = {v.name: v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.input, *graph.output)}
     kinds |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    products = _on_the_way_to_products(graph)
     for node in nodes_in(graph):
-        if node.op_type in _QUANTISERS:
+        if node.op_type in _QUANTISERS or node.output[0] in products:
             continue
         for name in {*node.input, *node.output} - {INPUT, OUTPUT}:
             if kinds.get(name) == TensorProto.UINT8:
                 raise _broken(f"{_names([node])} touches '{name}', which is uint8 too")
+
+
+def _on_the_way_to_products(graph: GraphProto) -> set[str]:
+    """What integer products give, and what copies bytes for them alone: names of first outputs."""
+    makers = {name: node for node in graph.node for name in node.output}
+    found = {node.output[0] for node in graph.node if node.op_type == _PRODUCT}
+    left = [makers[name] for name in found]
+    while left:
+        for name in left.pop().input:
+            maker = makers.get(name)
+            if maker is not None and maker.op_type in _COPYING and name not in found:
+                found.add(name)
+                left.append(maker)
+    return found
 
 
 def _readers(graph: GraphProto, tensor: str) -> list[NodeProto]:

@@ -16,7 +16,7 @@ _PIXELS = ("pixels/before/", "pixels/after/", "planes/")
 
 
 def count_macs(model: ModelProto) -> int | None:
-    """Multiply-accumulates a picture in Conv, ConvTranspose, MatMul and Gemm; None if a shape is unknown."""
+    """Multiply-accumulates a picture in Conv, ConvTranspose, matrix products and Gemm; None if a shape is unknown."""
     try:
         return sum(macs_by_node(model).values())
     except KeyError:
@@ -84,4 +84,10 @@ def _gemm(node: NodeProto, shapes: _Shapes) -> int:
     return prod(shapes[node.output[0]]) * shapes[node.input[0]][0 if transposed else 1]
 
 
-_MACS = {"Conv": _conv, "ConvTranspose": _conv_transpose, "MatMul": _matmul, "Gemm": _gemm}
+_MACS = {
+    "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
+    "MatMul": _matmul,
+    "MatMulIntegerToFloat": _matmul,
+    "Gemm": _gemm,
+}

@@ -2,7 +2,8 @@
 
 packed FP32 ─┬─ half ───────────────────────── fp16        GPUs
              └─ search ─ scale table ─┬─────── int8        OpenVINO
-                                      └ half ─ int8_fp16   TensorRT
+                                      ├ half ─ int8_fp16   TensorRT
+                                      └─────── int8_onnxruntime
 """
 
 import math
@@ -14,6 +15,7 @@ from typing import Any
 from onnx import ModelProto
 
 from edgegan import __version__
+from edgegan.engine import dot_product
 from edgegan.errors import ConfigError
 from edgegan.frame import Pixels
 from edgegan.pack.compare import Packed
@@ -119,9 +121,13 @@ def make_versions(
             lambda what, share: progress(what, 0.1 + 0.8 * share),
         )
         progress("judging int8", 0.9)
-        courtroom.hear("int8", quantised.openvino, quantised.openvino, gate, quantised)
+        least = _Least(max(_LEAST_SHARE, wish.int8_share), "can be INT8 if it shall draw so well")
+        courtroom.hear("int8", quantised.openvino, quantised.openvino, gate, quantised, least)
         model = half(quantised.tensorrt)[0]
-        courtroom.hear("int8_fp16", model, as_executed_in_half(model), gate, quantised)
+        courtroom.hear("int8_fp16", model, as_executed_in_half(model), gate, quantised, least)
+        products = quantised.onnxruntime
+        drawn = products.like if dot_product.lacking() else products.model
+        courtroom.hear("int8_onnxruntime", products.model, drawn, gate, _there(quantised), _ON_ONNXRUNTIME)
     return courtroom.sentence(name, quantised)
 
 
@@ -133,6 +139,32 @@ def _goal(gate: Gate, share: float) -> Goal:
         share,
         1 + _OF_FLICKER * ((gate.flicker_ratio or math.inf) - 1),
     )
+
+
+@dataclass(frozen=True)
+class _Least:
+    """The least share of the MACs in INT8 that is worth it, and what keeps the rest from it."""
+
+    share: float
+    reason: str
+
+    def why_not(self, quantised: Quantised) -> str:
+        """Empty if it has enough."""
+        found = quantised.best.int8_share
+        return f"only {found:.0%} of the MACs {self.reason}" if found < self.share else ""
+
+
+_ON_ONNXRUNTIME = _Least(
+    0.4, "are in layers that ONNX Runtime runs faster in INT8, 40% are needed to be worth it there"
+)
+"""What quantises and lays out costs more there: docs/runtimes.md."""
+
+
+def _there(quantised: Quantised) -> Quantised:
+    """With what became of the table for ONNX Runtime."""
+    products = quantised.onnxruntime
+    best = replace(quantised.best, table=products.table, int8_share=products.int8_share)
+    return replace(quantised, best=best)
 
 
 @dataclass(frozen=True)
@@ -163,6 +195,7 @@ class _Courtroom:
         executed: ModelProto,
         gate: Gate,
         quantised: Quantised | None = None,
+        least: _Least | None = None,
     ) -> None:
         """executed: what draws here what `model` draws where it runs."""
         check_contract(model)
@@ -182,15 +215,12 @@ class _Courtroom:
             perceptual=self._wish.perceptual,
             gate=gate,
         )
-        share = quantised.best.int8_share if quantised else 0.0
-        why_not = verdict.why_not
-        if quantised and share < max(_LEAST_SHARE, self._wish.int8_share):
-            why_not = why_not or f"only {share:.0%} of the MACs can be INT8 if it shall draw so well"
+        why_not = verdict.why_not or (least.why_not(quantised) if quantised and least else "")
         entry = {
             "path": f"model_{precision}.onnx",
             "bytes": model.ByteSize(),
             "macs": count_macs(model),
-            "macs_int8_share": round(share, 4),
+            "macs_int8_share": round(quantised.best.int8_share if quantised else 0.0, 4),
             "params": count_params(self._packed),
             "opset": opset_of(model),
             "quality": verdict.figures,

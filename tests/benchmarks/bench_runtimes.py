@@ -1,4 +1,4 @@
-"""The runtimes against one another on packed generators; what is printed goes into docs/runtimes.md.
+"""The runtimes and precisions of a bundle against one another; what is printed goes into docs/runtimes.md.
 
     python tests/benchmarks/bench_runtimes.py [BUNDLE…] [--rounds 7] [--seconds 1] [--rate 10] [--photos DIR]
 
@@ -23,17 +23,13 @@ import numpy as np
 import psutil
 
 from edgegan.bundle import Bundle
+from edgegan.engine.candidates import Candidate, candidates
+from edgegan.engine.trial import open_candidate
 from edgegan.frame import Pixels
 from edgegan.generator import Generator
 from edgegan.quality import psnr_db
-from edgegan.registry import GENERATORS, Uri, open_driver
 from edgegan.resources import shipped_bundle
 
-RUNTIMES: dict[str, Uri] = {
-    "onnxruntime fp32": Uri("onnxruntime", ""),
-    "openvino fp32": Uri("openvino", "", {"precision": "fp32"}),
-    "openvino bf16": Uri("openvino", "", {"precision": "bf16"}),
-}
 HEADS = (
     "ms",
     "ratio",
@@ -70,11 +66,12 @@ def main() -> None:
 
 
 def opened(bundle: Path, runtime: str, threads: int | None) -> Generator:
-    model = Bundle.open(bundle).read_model("fp32")
-    generator: Generator = open_driver(
-        "generator", GENERATORS, RUNTIMES[runtime], model=model, threads=threads
-    )
-    return generator
+    return open_candidate(ways(bundle)[runtime], Bundle.open(bundle), threads)
+
+
+def ways(bundle: Path) -> dict[str, Candidate]:
+    """All ways to run a bundle here: every runtime, in every precision that the bundle has for it."""
+    return {f"{one.runtime} {one.precision}": one for one in candidates(Bundle.open(bundle))[0]}
 
 
 def measured(bundle: Path, given: argparse.Namespace) -> dict[str, float]:
@@ -111,12 +108,13 @@ def measured(bundle: Path, given: argparse.Namespace) -> dict[str, float]:
 def lines(bundle: Path, given: argparse.Namespace) -> list[str]:
     """One generator's lines of the table."""
     rounds: list[dict[str, Any]] = []
+    runtimes = list(ways(bundle))
     for _ in range(given.rounds):
-        order = random.sample(sorted(RUNTIMES), len(RUNTIMES))
+        order = random.sample(sorted(runtimes), len(runtimes))
         rounds.append({runtime: alone(bundle, runtime, given) for runtime in order})
-    drawn = {runtime: pictures(bundle, runtime, given.photos) for runtime in RUNTIMES}
-    first = next(iter(RUNTIMES))
-    return [line(bundle, runtime, first, rounds, drawn) for runtime in RUNTIMES]
+    drawn = {runtime: pictures(bundle, runtime, given.photos) for runtime in runtimes}
+    first = runtimes[0]
+    return [line(bundle, runtime, first, rounds, drawn) for runtime in runtimes]
 
 
 def alone(bundle: Path, runtime: str, given: argparse.Namespace) -> dict[str, float]:

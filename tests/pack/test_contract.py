@@ -1,7 +1,8 @@
 """Each rule of the pixel contract, broken once."""
 
+import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from edgegan.errors import ModelError
 from edgegan.pack.contract import check_contract
@@ -99,4 +100,64 @@ def _clip_read_twice(model):
 def test_a_broken_rule_is_named(packed, breaks, says):
     breaks(packed)
     with pytest.raises(ModelError, match=says):
+        check_contract(packed)
+
+
+def _levels_for_products(model):
+    """Bytes as ONNX Runtime's INT8 wants them: quantised, turned, one more row, gathered, multiplied."""
+    held = {
+        "step": np.float32(0.1),
+        "zero": np.uint8(3),
+        "places": np.array([16 * 24, 4], np.int64),
+        "outside": np.full((1, 4), 3, np.uint8),
+        "indices": np.zeros((1, 2), np.int32),
+        "taps": np.array([1, 8], np.int64),
+        "weights": np.ones((8, 2), np.int8),
+    }
+    model.graph.initializer.extend(numpy_helper.from_array(np.asarray(v), n) for n, v in held.items())
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    steps = [
+        ("QuantizeLinear", ["b", "step", "zero"], "levels", {}),
+        ("Transpose", ["levels"], "turned", {"perm": [0, 2, 3, 1]}),
+        ("Reshape", ["turned", "places"], "rows", {}),
+        ("Concat", ["rows", "outside"], "more_rows", {"axis": 0}),
+        ("Gather", ["more_rows", "indices"], "gathered", {"axis": 0}),
+        ("Reshape", ["gathered", "taps"], "laid", {}),
+        (
+            "MatMulIntegerToFloat",
+            ["laid", "weights", "step", "step", "zero"],
+            "product",
+            {"domain": "com.microsoft"},
+        ),
+    ]
+    model.graph.node.extend(helper.make_node(op, i, [o], o, **given) for op, i, o, given in steps)
+
+
+def test_bytes_on_the_way_to_an_integer_product_keep_it(packed):
+    _levels_for_products(packed)
+    check_contract(packed)
+
+
+@pytest.mark.parametrize(
+    ("op", "reads", "given"),
+    [
+        ("Cast", "gathered", {"to": TensorProto.FLOAT}),
+        ("Transpose", "turned", {"perm": [0, 3, 1, 2]}),
+        ("Identity", "levels", {}),
+    ],
+)
+def test_others_that_read_these_bytes_break_it(packed, op, reads, given):
+    _levels_for_products(packed)
+    packed.graph.node.append(helper.make_node(op, [reads], ["other"], "reader", **given))
+    with pytest.raises(ModelError, match=f"{op} 'reader' touches '"):
+        check_contract(packed)
+
+
+def test_bytes_that_nothing_quantised_break_it_also_before_a_product(packed):
+    _levels_for_products(packed)
+    node = _node(packed, "levels")
+    node.op_type = "Cast"
+    del node.input[1:]
+    node.attribute.append(helper.make_attribute("to", TensorProto.UINT8))
+    with pytest.raises(ModelError, match="Cast 'levels' touches 'levels'"):
         check_contract(packed)

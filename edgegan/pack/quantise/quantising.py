@@ -14,18 +14,33 @@ from edgegan.errors import ModelError
 from edgegan.pack.graph import constant_values, opset_of, quoted
 from edgegan.pack.quantise.drawing import Memo, Studio
 from edgegan.pack.quantise.layers import Layer, find_layers, whole_macs
+from edgegan.pack.quantise.matmuls import as_matmuls, table_for_matmuls
 from edgegan.pack.quantise.norms import write_out_norms
 from edgegan.pack.quantise.observing import observe
 from edgegan.pack.quantise.search import Alone, Goal, Point, search
 from edgegan.pack.quantise.sets import Sets
+from edgegan.pack.quantise.table import ScaleTable
 from edgegan.pack.ranges import Range
 
-__all__ = ["Quantised", "quantise_model"]
+__all__ = ["Products", "Quantised", "quantise_model"]
 
 _FIRST_OPSET = 13
 """Of DequantizeLinear by channel."""
 _METHOD_VERSION = 1
 """Outcomes of another method are not taken up."""
+
+
+@dataclass(frozen=True)
+class Products:
+    """The version for ONNX Runtime. like: a model that draws the same on a CPU that cannot run it right.
+
+    table: with the layers in float that would be slower. int8_share: of the MACs.
+    """
+
+    model: ModelProto
+    like: ModelProto
+    table: ScaleTable
+    int8_share: float
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,7 @@ class Quantised:
 
     openvino: ModelProto
     tensorrt: ModelProto
+    onnxruntime: Products
     best: Point
     met: bool
     frontier: tuple[Point, ...]
@@ -93,6 +109,7 @@ def quantise_model(
     result = Quantised(
         write_out_norms(studio.version(best.table))[0],
         studio.version(best.table, "tensorrt"),
+        _products(studio, best.table),
         best,
         found.best is not None,
         found.frontier,
@@ -112,6 +129,19 @@ def _layers(packed: ModelProto) -> list[Layer]:
             f"the model cannot be quantised: the size of its tensor {quoted(error.args[0])} depends on the picture",
             "leave int8 out: --precision fp32,fp16",
         ) from None
+
+
+def _products(studio: Studio, table: ScaleTable) -> Products:
+    table, windows = table_for_matmuls(studio.model, studio.layers, table)
+    chosen = [scale for scale in table.layers if scale.form != "float"]
+    weights = {scale.layer: studio.integer_weights(scale) for scale in chosen}
+    macs = sum(studio.layers[scale.layer].macs for scale in chosen)
+    return Products(
+        as_matmuls(studio.model, studio.layers, table, weights, windows)[0],
+        studio.version(table),
+        table,
+        macs / max(whole_macs(studio.model), 1),
+    )
 
 
 def _memo_path(packed: ModelProto, sets: Sets) -> Path | None:

@@ -19,6 +19,7 @@ from edgegan.pack.quantise.norms import write_out_norms
 from edgegan.pack.quantise.observing import observe
 from edgegan.pack.quantise.search import Alone, Goal, Point, search
 from edgegan.pack.quantise.sets import Sets
+from edgegan.pack.quantise.split import split_columns
 from edgegan.pack.quantise.table import ScaleTable
 from edgegan.pack.ranges import Range
 
@@ -137,7 +138,7 @@ def _products(studio: Studio, table: ScaleTable) -> Products:
     weights = {scale.layer: studio.integer_weights(scale) for scale in chosen}
     macs = sum(studio.layers[scale.layer].macs for scale in chosen)
     return Products(
-        as_matmuls(studio.model, studio.layers, table, weights, windows)[0],
+        split_columns(as_matmuls(studio.model, studio.layers, table, weights, windows)[0])[0],
         studio.version(table),
         table,
         macs / max(whole_macs(studio.model), 1),

@@ -155,7 +155,7 @@ class _Least:
 
 
 _ON_ONNXRUNTIME = _Least(
-    0.4, "are in layers that ONNX Runtime runs faster in INT8, 40% are needed to be worth it there"
+    0.25, "are in layers that ONNX Runtime runs faster in INT8, 25% are needed to be worth it there"
 )
 """What quantises and lays out costs more there: docs/runtimes.md."""
 

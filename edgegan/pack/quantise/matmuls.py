@@ -26,10 +26,11 @@ __all__ = ["DOMAIN", "as_matmuls", "table_for_matmuls"]
 
 DOMAIN = "com.microsoft"
 """Of MatMulIntegerToFloat. Source: docs/ContribOperators.md of ONNX Runtime."""
-_LEAST_READ, _LEAST_DRAWN = 32, 8
-"""Channels: a thinner layer takes longer than in float, because laying out costs more than multiplying saves."""
-_LEAST_READ_IN_TWO_TERMS = 128
-"""Two products of thinner layers take longer than one convolution in float."""
+_LEAST_CHANNELS = 32
+"""With fewer, Gather copies so few bytes at a time that it takes longer than the convolution."""
+_INT8_MAC, _GATHERED, _READ, _WRITTEN, _TWO_TERMS = 0.22, 8.0, 26.0, 26.0, 2.5
+"""What INT8 costs in MACs of float: a MAC, each byte that is laid out, each value that is quantised or written; and how
+much more two terms are. Of times measured with VNNI: docs/runtimes.md."""
 _MIDDLE = 128
 """The level of zero where a range is even around it: x86 has fast code for uint8 times int8 alone."""
 
@@ -82,10 +83,11 @@ def as_matmuls(
 
 
 def _pays(layer: Layer, scale: LayerScale, shapes: Mapping[str, Sequence[int]]) -> bool:
-    """Whether it is faster so: see docs/runtimes.md."""
-    least = _LEAST_READ_IN_TWO_TERMS if scale.form == "int8x2" else _LEAST_READ
-    is_wide = layer.channels >= least and shapes[layer.weights][0] >= _LEAST_DRAWN
-    return scale.form != "float" and is_wide and not layer.transposed
+    if scale.form == "float" or layer.transposed or layer.channels < _LEAST_CHANNELS:
+        return False
+    laid_out = layer.macs / shapes[layer.weights][0]
+    cost = _INT8_MAC * layer.macs + _GATHERED * laid_out + _READ * layer.read + _WRITTEN * layer.written
+    return cost * (_TWO_TERMS if scale.form == "int8x2" else 1) < layer.macs
 
 
 class _Product:

@@ -14,6 +14,7 @@ from edgegan.pack.contract import check_contract
 from edgegan.pack.graph import constant_values, copied
 from edgegan.pack.macs import count_macs
 from edgegan.pack.pixels import add_pixels
+from edgegan.pack.quantise import matmuls
 from edgegan.pack.quantise.layers import find_layers
 from edgegan.pack.quantise.matmuls import DOMAIN, as_matmuls, table_for_matmuls
 from edgegan.pack.quantise.qdq import quantise
@@ -26,6 +27,19 @@ from tests.pack.nets import Net
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
 
 HEIGHT, WIDTH = 20, 28
+
+
+@pytest.fixture(autouse=True)
+def small_ones_too(request, monkeypatch):
+    """All that could be a product is one, also where that is slower."""
+    if "measured_costs" not in request.fixturenames:
+        for cost in ("_INT8_MAC", "_GATHERED", "_READ", "_WRITTEN"):
+            monkeypatch.setattr(matmuls, cost, 0.0)
+
+
+@pytest.fixture
+def measured_costs():
+    """As they ship."""
 
 
 def generator(middle, wide=32):
@@ -245,25 +259,45 @@ def test_no_bias_is_no_bias():
     agree(both)
 
 
-@pytest.mark.parametrize(
-    ("middle", "form"),
-    [
-        (conv(after=4), "int8"),
-        (conv(), "int8x2"),
-        (lambda net, value: (net.add("ConvTranspose", value, net.weight(32, 16, 3, 3)), 16), "int8"),
-    ],
-    ids=["few drawn", "two terms of 32 channels", "transposed"],
-)
-def test_what_is_slower_as_a_product_stays_in_float(middle, form):
-    model = generator(middle)
+def test_a_model_without_a_product_stays_as_it_is():
+    model = generator(lambda net, v: (net.add("ConvTranspose", v, net.weight(32, 16, 3, 3)), 16))
     layers = {layer.name: layer for layer in find_layers(model)}
-    scales = tuple(LayerScale(name, layer.source, form, -1, 1, "") for name, layer in layers.items())
+    scales = tuple(LayerScale(name, layer.source, "int8", -1, 1, "") for name, layer in layers.items())
     chosen, windows = table_for_matmuls(model, layers, ScaleTable(scales))
     assert {scale.form for scale in chosen.layers} == {"float"}
     assert not windows
-    same = as_matmuls(model, layers, chosen, {}, windows)
-    assert not same[1].changed
-    assert all(opset.domain != DOMAIN for opset in same[0].opset_import)
+    same, report = as_matmuls(model, layers, chosen, {}, windows)
+    assert not report.changed
+    assert all(opset.domain != DOMAIN for opset in same.opset_import)
+
+
+@pytest.mark.parametrize(
+    ("channels", "drawn", "size", "kernel", "form", "pays"),
+    [
+        (32, 32, 128, 3, "int8", True),
+        (64, 64, 64, 3, "int8", True),
+        (256, 256, 32, 3, "int8x2", True),
+        (128, 128, 64, 3, "int8x2", True),
+        (16, 16, 128, 3, "int8", False),
+        (32, 8, 128, 3, "int8", False),
+        (32, 32, 128, 1, "int8", False),
+        (64, 64, 128, 3, "int8x2", False),
+        (32, 32, 128, 3, "int8x2", False),
+    ],
+)
+def test_what_is_slower_as_a_product_stays_in_float(
+    measured_costs, channels, drawn, size, kernel, form, pays
+):
+    """The table of docs/runtimes.md."""
+    net = Net()
+    net.finish(net.conv("x", channels, drawn, kernel))
+    model = net.model([1, channels, size, size])
+    layers = {layer.name: layer for layer in find_layers(model)}
+    (name,) = layers
+    chosen, _ = table_for_matmuls(
+        model, layers, ScaleTable((LayerScale(name, layers[name].source, form, -1, 1, ""),))
+    )
+    assert chosen[name].form == (form if pays else "float")
 
 
 def test_what_copies_channels_about_stays_in_float():

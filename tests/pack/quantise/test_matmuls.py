@@ -1,14 +1,18 @@
 """Convolutions as integer products draw what Q/DQ draws: each way in which a convolution may look at its input."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+from edgegan.bundle import Bundle
 from edgegan.engine.dot_product import lacking
+from edgegan.pack import load_recipe, pack_model
 from edgegan.pack.compare import Packed
 from edgegan.pack.contract import check_contract
 from edgegan.pack.graph import constant_values, copied
@@ -21,12 +25,13 @@ from edgegan.pack.quantise.qdq import quantise
 from edgegan.pack.quantise.table import Affine, LayerScale, ScaleTable
 from edgegan.pack.quantise.weights import integer_weights
 from edgegan.pack.ranges import ValueRanges
-from edgegan.quality import max_difference
+from edgegan.quality import max_difference, psnr_db
 from tests.pack.nets import Net
 
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
 
 HEIGHT, WIDTH = 20, 28
+RECIPES = Path(__file__).parents[3] / "engines/recipes"
 
 
 @pytest.fixture(autouse=True)
@@ -76,14 +81,15 @@ class Both:
     def forms(self):
         return [scale.form for scale in self.chosen.layers]
 
-    def drawn(self):
-        return [Packed(model).draw(picture()) for model in (self.model, self.qdq, self.products)]
+    def drawn(self, pixels=None):
+        pixels = picture() if pixels is None else pixels
+        return [Packed(model).draw(pixels) for model in (self.model, self.qdq, self.products)]
 
 
-def quantised(model, change=lambda scale: scale, bias=True):
+def quantised(model, change=lambda scale: scale, bias=True, pixels=None):
     """The middle layers, each range as wide as the picture makes it."""
     layers = {layer.name: layer for layer in find_layers(model) if layer.channels > 16}
-    table = ScaleTable(tuple(change(scale) for scale in scales_of(model, layers.values())))
+    table = ScaleTable(tuple(change(scale) for scale in scales_of(model, layers.values(), pixels)))
     constants = constant_values(model.graph)
     nodes = {node.name: node for node in model.graph.node}
     weights = {}
@@ -103,12 +109,18 @@ def quantised(model, change=lambda scale: scale, bias=True):
     )
 
 
-def scales_of(model, layers):
+def scales_of(model, layers, pixels=None):
     seen = copied(model)
     sources = list(dict.fromkeys(layer.source for layer in layers))
     seen.graph.output.extend(helper.make_tensor_value_info(s, TensorProto.FLOAT, None) for s in sources)
     session = onnxruntime.InferenceSession(seen.SerializeToString())
-    values = dict(zip(sources, session.run(sources, {"input": picture()[None]}), strict=True))
+    values = dict(
+        zip(
+            sources,
+            session.run(sources, {"input": (picture() if pixels is None else pixels)[None]}),
+            strict=True,
+        )
+    )
     for layer in layers:
         low, high = min(float(values[layer.source].min()), 0), max(float(values[layer.source].max()), 0)
         yield LayerScale(layer.name, layer.source, "int8", low, high, "min-max")
@@ -336,3 +348,40 @@ def test_indices_are_small_in_the_file_and_added_once(tmp_path):
 def test_what_it_multiplies_is_counted():
     both = quantised(generator(WAYS["strides"]))
     assert count_macs(both.products) == count_macs(both.model)
+
+
+@pytest.fixture(scope="module")
+def multistyle(models, tmp_path_factory):
+    """A real generator, 128 x 128, and a photo."""
+    folder = tmp_path_factory.mktemp("multistyle") / "bundle"
+    _, options = load_recipe(RECIPES / "multistyle26_cin.yaml")
+    pack_model(models / "generators/multistyle26_cin.onnx", folder, replace(options, size=(128, 128)))
+    model = onnx.load_model_from_string(Bundle.open(folder).read_model("fp32"))
+    photo = cv2.imread(str(sorted((models / "photos-eval").glob("*.jpg"))[0]))
+    return model, cv2.resize(photo, (128, 128), interpolation=cv2.INTER_AREA)
+
+
+def test_each_layer_of_a_real_generator_draws_what_qdq_draws(multistyle):
+    model, photo = multistyle
+    names = [layer.name for layer in find_layers(model) if layer.channels > 16 and not layer.transposed]
+    assert len(names) > 10
+    for name in names:
+        both = quantised(
+            model, lambda scale, name=name: scale if scale.layer == name else _in_float(scale), pixels=photo
+        )
+        _, qdq, products = both.drawn(photo)
+        assert both.forms.count("int8") == 1
+        assert max_difference(qdq, products) <= 1, name
+
+
+def test_all_layers_together_are_as_near_to_float(multistyle):
+    """Values between two levels fall to either side, and grow; no nearer, and no further away."""
+    both = quantised(multistyle[0], pixels=multistyle[1])
+    plain, qdq, products = both.drawn(multistyle[1])
+    assert both.forms.count("int8") > 10
+    assert abs(psnr_db(plain, products) - psnr_db(plain, qdq)) < 0.5
+    assert psnr_db(products, qdq) > psnr_db(plain, qdq) + 2
+
+
+def _in_float(scale):
+    return replace(scale, form="float")

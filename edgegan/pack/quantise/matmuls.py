@@ -18,17 +18,17 @@ from edgegan.pack.macs import known_shapes
 from edgegan.pack.quantise.layers import Layer
 from edgegan.pack.quantise.laying import lay_out
 from edgegan.pack.quantise.making import Making
-from edgegan.pack.quantise.table import LayerScale, ScaleTable
+from edgegan.pack.quantise.table import Form, LayerScale, ScaleTable
 from edgegan.pack.quantise.weights import IntegerWeights
 from edgegan.pack.quantise.windows import Windows, windows_of
 
-__all__ = ["DOMAIN", "as_matmuls", "table_for_matmuls"]
+__all__ = ["DOMAIN", "as_matmuls", "reckoned", "table_for_matmuls"]
 
 DOMAIN = "com.microsoft"
 """Of MatMulIntegerToFloat. Source: docs/ContribOperators.md of ONNX Runtime."""
 _LEAST_CHANNELS = 32
 """With fewer, Gather copies so few bytes at a time that it takes longer than the convolution."""
-_INT8_MAC, _GATHERED, _READ, _WRITTEN, _TWO_TERMS = 0.22, 8.0, 26.0, 26.0, 2.5
+_INT8_MAC, _GATHERED, _READ, _WRITTEN, _TWO_TERMS = 0.22, 8.0, 26.0, 26.0, 3.0
 """What INT8 costs in MACs of float: a MAC, each byte that is laid out, each value that is quantised or written; and how
 much more two terms are. Of times measured with VNNI: docs/runtimes.md."""
 _MIDDLE = 128
@@ -82,12 +82,17 @@ def as_matmuls(
     return model, PassReport("matmuls", did, bool(chosen))
 
 
+def reckoned(layer: Layer, form: Form, shapes: Mapping[str, Sequence[int]]) -> float:
+    """What a convolution costs here as one or two products, in multiply-accumulates of float."""
+    laid_out = layer.macs / shapes[layer.weights][0]
+    cost = _INT8_MAC * layer.macs + _GATHERED * laid_out + _READ * layer.read + _WRITTEN * layer.written
+    return cost * (_TWO_TERMS if form == "int8x2" else 1)
+
+
 def _pays(layer: Layer, scale: LayerScale, shapes: Mapping[str, Sequence[int]]) -> bool:
     if scale.form == "float" or layer.transposed or layer.channels < _LEAST_CHANNELS:
         return False
-    laid_out = layer.macs / shapes[layer.weights][0]
-    cost = _INT8_MAC * layer.macs + _GATHERED * laid_out + _READ * layer.read + _WRITTEN * layer.written
-    return cost * (_TWO_TERMS if scale.form == "int8x2" else 1) < layer.macs
+    return reckoned(layer, scale.form, shapes) < layer.macs
 
 
 class _Product:

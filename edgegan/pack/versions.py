@@ -125,9 +125,12 @@ def make_versions(
         courtroom.hear("int8", quantised.openvino, quantised.openvino, gate, quantised, least)
         model = half(quantised.tensorrt)[0]
         courtroom.hear("int8_fp16", model, as_executed_in_half(model), gate, quantised, least)
-        products = quantised.onnxruntime
-        drawn = products.like if dot_product.lacking() else products.model
-        courtroom.hear("int8_onnxruntime", products.model, drawn, gate, _there(quantised), _ON_ONNXRUNTIME)
+        there, products = _there(quantised), quantised.onnxruntime
+        if why := _ON_ONNXRUNTIME.why_not(there):
+            courtroom.dismiss("int8_onnxruntime", why)
+        else:
+            drawn = products.like if dot_product.lacking() else products.model
+            courtroom.hear("int8_onnxruntime", products.model, drawn, gate, there)
     return courtroom.sentence(name, quantised)
 
 
@@ -184,6 +187,7 @@ class _Courtroom:
 
     def __init__(self, packed: ModelProto, sets: Sets, wish: Wish) -> None:
         self._packed, self._sets, self._wish, self._cases = packed, sets, wish, list[_Case]()
+        self._dismissed: list[Mapping[str, Any]] = []
         draw = Packed(packed).draw
         self._expected = [draw(picture.pixels) for picture in sets.judge]
         self._clip = [draw(pixels) for pixels in sets.clip]
@@ -229,17 +233,21 @@ class _Courtroom:
         data = model.SerializeToString(deterministic=True)
         self._cases.append(_Case(precision, data, entry, verdict, why_not, gate, named, quantised))
 
+    def dismiss(self, precision: str, why: str) -> None:
+        """Without a look at what it draws."""
+        self._dismissed.append({"precision": precision, "why": why})
+
     def sentence(self, name: str, quantised: Quantised | None) -> Versions:
         """What passed, and what did not and why."""
         passed = [case for case in self._cases if not case.why_not]
         files = {str(case.entry["path"]): case.model for case in passed}
         if quantised and any(case.quantised for case in passed):
             files["scales.json"] = quantised.best.table.to_json()
-        kept_out = [
+        kept_out: list[Mapping[str, Any]] = [
             {"precision": case.precision, "why": case.why_not, "quality": case.verdict.figures}
             for case in self._cases
             if case.why_not
-        ]
+        ] + self._dismissed
         models = {case.precision: case.entry for case in passed}
         return Versions(files, models, kept_out, self._sets.describe(), self._report(name))
 

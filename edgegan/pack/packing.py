@@ -108,7 +108,13 @@ def _wish(options: PackOptions) -> Wish:
     asked = options.precisions or (ASKED if options.calibrate else ("fp32",))
     precisions = checked_precisions(asked, options.calibrate)
     wish = Wish(
-        precisions, options.calibrate, options.perceptual, options.gates, options.int8_share, options.seed
+        precisions,
+        options.calibrate,
+        options.perceptual,
+        options.gates,
+        options.int8_share,
+        options.seed,
+        by_name=bool(options.precisions),
     )
     for precision in GATES:
         wish.gate(precision)

@@ -16,7 +16,7 @@ from onnx import ModelProto
 
 from edgegan import __version__
 from edgegan.engine import dot_product
-from edgegan.errors import ConfigError
+from edgegan.errors import ConfigError, ModelError
 from edgegan.frame import Pixels
 from edgegan.pack.compare import Packed
 from edgegan.pack.contract import check_contract
@@ -53,7 +53,8 @@ class Wish:
     """What was asked for.
 
     precisions: of `ASKED`. calibrate: photos or a clip. perceptual: an ST-LPIPS model. gates: by precision, other
-    demands than those of `edgegan.pack.judging.GATES`. int8_share: of the MACs, at least, in INT8.
+    demands than those of `edgegan.pack.judging.GATES`. int8_share: of the MACs, at least, in INT8. by_name: whether
+    the precisions were named, so that one that cannot be made is an error, and not left out.
     """
 
     precisions: tuple[str, ...] = ("fp32",)
@@ -62,6 +63,7 @@ class Wish:
     gates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     int8_share: float = 0.0
     seed: int = 0
+    by_name: bool = True
 
     def gate(self, precision: str) -> Gate:
         """What is demanded of a precision. Raises `ConfigError`."""
@@ -111,27 +113,49 @@ def make_versions(
         progress("judging fp16", 0.0)
         model = half(packed)[0]
         courtroom.hear("fp16", model, as_executed_in_half(model), wish.gate("fp16"))
-    if "int8" in wish.precisions:
-        gate = wish.gate("int8")
-        quantised = quantise_model(
+    if "int8" in wish.precisions and (
+        quantised := _quantised(packed, sets, taken, wish, courtroom, progress)
+    ):
+        progress("judging int8", 0.9)
+        _hear_int8(courtroom, quantised, wish)
+    versions = courtroom.sentence(name, quantised)
+    if quantised:
+        quantised.forget()
+    return versions
+
+
+def _quantised(
+    packed: ModelProto, sets: Sets, taken: Range, wish: Wish, courtroom: "_Courtroom", progress: Progress
+) -> Quantised | None:
+    """None where that cannot be done, and nobody named it."""
+    try:
+        return quantise_model(
             packed,
             sets,
             taken,
-            _goal(gate, wish.int8_share),
+            _goal(wish.gate("int8"), wish.int8_share),
             lambda what, share: progress(what, 0.1 + 0.8 * share),
         )
-        progress("judging int8", 0.9)
-        least = _Least(max(_LEAST_SHARE, wish.int8_share), "can be INT8 if it shall draw so well")
-        courtroom.hear("int8", quantised.openvino, quantised.openvino, gate, quantised, least)
-        model = half(quantised.tensorrt)[0]
-        courtroom.hear("int8_fp16", model, as_executed_in_half(model), gate, quantised, least)
-        there, products = _there(quantised), quantised.onnxruntime
-        if why := _ON_ONNXRUNTIME.why_not(there):
-            courtroom.dismiss("int8_onnxruntime", why)
-        else:
-            drawn = products.like if dot_product.lacking() else products.model
-            courtroom.hear("int8_onnxruntime", products.model, drawn, gate, there)
-    return courtroom.sentence(name, quantised)
+    except ModelError as error:
+        if wish.by_name:
+            raise
+        courtroom.dismiss("int8", str(error))
+        return None
+
+
+def _hear_int8(courtroom: "_Courtroom", quantised: Quantised, wish: Wish) -> None:
+    """A version for each kind of runtime."""
+    gate, there = wish.gate("int8"), _there(quantised)
+    least = _Least(max(_LEAST_SHARE, wish.int8_share), "can be INT8 and draw well enough")
+    courtroom.hear("int8", quantised.openvino, quantised.openvino, gate, quantised, least)
+    model = half(quantised.tensorrt)[0]
+    courtroom.hear("int8_fp16", model, as_executed_in_half(model), gate, quantised, least)
+    if why := _ON_ONNXRUNTIME.why_not(there):
+        courtroom.dismiss("int8_onnxruntime", why)
+        return
+    products = quantised.onnxruntime
+    drawn = products.like if dot_product.lacking() else products.model
+    courtroom.hear("int8_onnxruntime", products.model, drawn, gate, there)
 
 
 def _goal(gate: Gate, share: float) -> Goal:
@@ -154,12 +178,14 @@ class _Least:
     def why_not(self, quantised: Quantised) -> str:
         """Empty if it has enough."""
         found = quantised.best.int8_share
-        return f"only {found:.0%} of the MACs {self.reason}" if found < self.share else ""
+        return (
+            f"{found:.0%} of the MACs {self.reason}, {self.share:.0%} are wanted"
+            if found < self.share
+            else ""
+        )
 
 
-_ON_ONNXRUNTIME = _Least(
-    0.25, "are in layers that ONNX Runtime runs faster in INT8, 25% are needed to be worth it there"
-)
+_ON_ONNXRUNTIME = _Least(0.25, "are in layers that ONNX Runtime runs faster in INT8")
 """What quantises and lays out costs more there: docs/runtimes.md."""
 
 

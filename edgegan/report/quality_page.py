@@ -145,7 +145,7 @@ def _verdict(version: Version) -> str:
     facts = [
         f"{number_text(version.figures.get('psnr_db'), 1)} dB mean",
         f"{number_text(version.figures.get('psnr_worst_db'), 1)} dB on the worst picture",
-        f"{percent_text(version.macs_int8_share, 0)} of MACs in INT8",
+        *([f"{percent_text(version.macs_int8_share, 0)} of MACs in INT8"] if version.layers else []),
         f"{version.bytes / 1e6:.2f} MB",
     ]
     kind, state = ("kept-out", "✗ kept out of the bundle") if version.why_not else ("passed", "✓ passed")

@@ -33,8 +33,7 @@ def cache(tmp_path, monkeypatch):
 
 NOT_WORTH_IT = {
     "precision": "int8_onnxruntime",
-    "why": "only 0% of the MACs are in layers that ONNX Runtime runs faster in INT8, "
-    "25% are needed to be worth it there",
+    "why": "0% of the MACs are in layers that ONNX Runtime runs faster in INT8, 25% are wanted",
 }
 
 
@@ -201,6 +200,20 @@ def test_pictures_ask_for_everything(model, photos, tmp_path):
     assert list(described["models"]) == ["fp32", "fp16", "int8", "int8_fp16"]
 
 
+def test_what_nobody_named_and_cannot_be_made_is_left_out(photos, tmp_path):
+    """INT8 needs opset 13."""
+    net = Net(11)
+    net.finish(net.conv(net.conv("x", 3, 8), 8, 3), "Tanh")
+    onnx.save(net.model([1, 3, *SIZE]), path := tmp_path / "old.onnx")
+    described = pack_model(path, tmp_path / "b", _options(photos, precisions=None))
+    assert list(described["models"]) == ["fp32", "fp16"]
+    (left_out,) = described["kept_out"]
+    assert left_out["precision"] == "int8"
+    assert "a model of opset 11 cannot be quantised: export it with opset 13" in left_out["why"]
+    with pytest.raises(ModelError, match="opset 11"):
+        pack_model(path, tmp_path / "c", _options(photos, precisions=ALL))
+
+
 def test_int8_alone_beside_fp32(model, photos, tmp_path):
     described = pack_model(model, tmp_path / "b", _options(photos, precisions=("fp32", "int8")))
     assert list(described["models"]) == ["fp32", "int8", "int8_fp16"]
@@ -338,7 +351,7 @@ def test_too_little_int8_is_kept_out(model, photos, tmp_path):
     described = pack_model(model, tmp_path / "b", _options(photos, ("fp32", "int8"), gates))
     assert list(described["models"]) == ["fp32"]
     why = [one["why"] for one in described["kept_out"]]
-    assert any("of the MACs can be INT8 if it shall draw so well" in text for text in why), why
+    assert any("of the MACs can be INT8 and draw well enough, 20% are wanted" in text for text in why), why
 
 
 # -- The checks can fail
@@ -472,3 +485,17 @@ def test_ctrl_c_leaves_no_bundle_and_the_next_one_goes_on(
     counts.extend([0] * 100)
     pack_model(model, tmp_path / "c.edgegan", _options(photos))
     assert len(counts) - 100 == whole + 5, "five were not drawn again"
+
+
+def test_ctrl_c_while_judging_loses_nothing_of_the_search(model, photos, tmp_path, cache, monkeypatch):
+    def interrupted(*given, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(versions, "_hear_int8", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pack_model(model, tmp_path / "b.edgegan", _options(photos))
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setattr(Studio, "_measured", lambda *given: pytest.fail("drawn again"))
+    assert "int8" in pack_model(model, tmp_path / "b.edgegan", _options(photos))["models"]
+    assert list((cache / "edgegan/quantise").iterdir()) == [], "nothing is left behind"

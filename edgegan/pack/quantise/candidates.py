@@ -10,6 +10,8 @@ from edgegan.pack.quantise.table import Affine, Floats, LayerScale
 
 __all__ = ["one_term", "two_terms"]
 
+_MORE_THAN_ONE = float(np.nextafter(np.float32(1), np.float32(2)))
+"""Bytes that are values already need no quantising: OpenVINO 2026.4 drops it, and the convolution runs in float."""
 _ROOM = 3.0
 """Two terms have 65,280 levels: so much more than was ever seen costs them nothing."""
 
@@ -52,6 +54,7 @@ def _exact(layer: Layer, taken: tuple[float, float]) -> LayerScale:
     step = (white - black) / 255
     level = round(black / step)
     add = level * step - black
+    step = _MORE_THAN_ONE if step == 1 and level == 0 else step
     affine = Affine(add=(add,) * layer.channels) if abs(add) > 1e-6 * step else Affine()
     return LayerScale(
         layer.name,

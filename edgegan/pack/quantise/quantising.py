@@ -27,7 +27,7 @@ __all__ = ["Products", "Quantised", "quantise_model"]
 
 _FIRST_OPSET = 13
 """Of DequantizeLinear by channel."""
-_METHOD_VERSION = 1
+_METHOD_VERSION = 2
 """Outcomes of another method are not taken up."""
 
 
@@ -49,6 +49,8 @@ class Quantised:
     """What came of it. best: the cheapest version that meets the goal, or, if none does, the one that draws best.
 
     frontier: all versions of which the whole search set was drawn. alone: what was tried of each layer.
+    forget: to be called when nothing is to be done again: outcomes are kept until then, so that what is broken off
+        goes on where it was.
     """
 
     openvino: ModelProto
@@ -60,6 +62,7 @@ class Quantised:
     alone: tuple[Alone, ...]
     layers: Mapping[str, Layer]
     whole_macs: int
+    forget: Callable[[], None] = lambda: None
 
 
 def quantise_model(
@@ -106,8 +109,8 @@ def quantise_model(
     found = search(
         studio, observed, weights, taken, goal, lambda what, share: progress(what, 0.15 + 0.85 * share)
     )
-    best = found.best or found.frontier[-1]
-    result = Quantised(
+    best = found.best or max(found.frontier, key=lambda point: point.outcome.psnr_db)
+    return Quantised(
         write_out_norms(studio.version(best.table))[0],
         studio.version(best.table, "tensorrt"),
         _products(studio, best.table),
@@ -117,9 +120,8 @@ def quantise_model(
         found.alone,
         studio.layers,
         whole_macs(packed),
+        memo.forget,
     )
-    memo.forget()
-    return result
 
 
 def _layers(packed: ModelProto) -> list[Layer]:

@@ -143,20 +143,30 @@ def cost_of(layer: Layer, form: Form) -> float:
 def _cheapest(
     studio: Studio, layers: Sequence[Layer], alone: Sequence[Alone], goal: Goal, progress: Progress
 ) -> Found:
-    """Bisect the price of error: between the lowest, of the cheapest version, and the highest, of the best."""
-    points: dict[ScaleTable, Point] = {}
+    """Bisect the price of error: between the lowest, of the cheapest version, and the highest, of the best.
+
+    A goal that the best misses leaves an outline of what there is, from the cheapest to the best.
+    """
     tried = {layer.name: _sturdy([one for one in alone if one.scale.layer == layer.name]) for layer in layers}
-    low, high = _prices(layers, alone)
-    for step in range(_STEPS):
-        progress("looking for the cheapest that draws well", 0.7 + 0.3 * step / _STEPS)
-        price = high if step == 0 else low if step == 1 else float(np.sqrt(low * high))
+    points: dict[ScaleTable, Point] = {}
+    steps = 0
+
+    def meets(price: float) -> bool:
+        nonlocal steps
+        progress("looking for the cheapest that draws well", 0.7 + 0.3 * steps / _STEPS)
+        steps += 1
         point = _drawn_at(price, studio, layers, tried, goal)
         points[point.table] = point
-        met = goal.is_met(point.outcome, point.int8_share)
-        if (step == 0 and not met) or (step == 1 and met):
-            break
-        if step > 1:
-            low, high = (low, price) if met else (price, high)
+        return goal.is_met(point.outcome, point.int8_share)
+
+    low, high = _prices(layers, alone)
+    if not meets(high):
+        for price in np.geomspace(low, high, _STEPS)[:-1]:
+            meets(float(price))
+    elif not meets(low):
+        while steps < _STEPS:
+            middle = float(np.sqrt(low * high))
+            low, high = (low, middle) if meets(middle) else (middle, high)
     frontier = sorted(points.values(), key=lambda point: point.cost)
     passing = [point for point in frontier if goal.is_met(point.outcome, point.int8_share)]
     return Found(passing[0] if passing else None, tuple(frontier), tuple(alone))

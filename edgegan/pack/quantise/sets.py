@@ -19,6 +19,7 @@ from edgegan.resources import resource
 __all__ = ["FEWEST", "Picture", "Sets", "read_sets"]
 
 FEWEST = 9
+_FEWEST_TO_JUDGE = 3
 _CALIBRATE, _SEARCH, _JUDGE = 64, 32, 60
 _SHARES = (0.4, 0.25)
 """Of what there is, to calibrate and to search; the rest judges."""
@@ -112,6 +113,8 @@ def _from_photos(pictures: list[Picture], path: Path, size: tuple[int, int], see
     for scene in scenes:
         name = min(sets, key=lambda one: len(sets[one]) / wanted[one])
         sets[name].extend(scene[: max(wanted[name] - len(sets[name]), 0)])
+    if len(sets["judge"]) < _FEWEST_TO_JUDGE:
+        raise _too_few(path, len(pictures), len(scenes))
     source = f"{len(pictures)} photos of {path.name}"
     return _made(sets["calibrate"], sets["search"], sets["judge"], _shipped_clips(size), source, seed)
 

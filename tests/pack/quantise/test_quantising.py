@@ -170,6 +170,8 @@ def test_what_was_broken_off_goes_on_and_leaves_nothing_behind(cache, monkeypatc
     assert len(kept.read_text().splitlines()) == 7
     found = quantise_model(model, odd.sets(), (-1.0, 1.0), GOAL)
     broken = len(counts)
+    assert list((cache / "edgegan/quantise").iterdir()) == [kept]
+    found.forget()
     assert list((cache / "edgegan/quantise").iterdir()) == []
     counts.clear()
     monkeypatch.setattr(os, "environ", {**os.environ, "XDG_CACHE_HOME": str(cache / "other")})
@@ -215,8 +217,31 @@ def test_a_user_without_a_home_can_quantise(monkeypatch):
     assert quantise_model(odd.around(odd.ODD["1x1"]), odd.sets(), (-1.0, 1.0), GOAL).best.int8_share > 0
 
 
+@pytest.mark.parametrize("ranges", [odd.SIGNED, odd.BYTES])
+def test_openvino_runs_the_layers_in_int8(ranges):
+    """Also the first one of a generator that takes 0 to 255, which need no quantising."""
+    openvino = pytest.importorskip(
+        "openvino", reason="OpenVINO is not installed: pip install 'edgegan[openvino]'"
+    )
+    net = Net()
+    x = net.add("Relu", net.conv("x", 3, 16))
+    net.finish(net.conv(net.add("Relu", net.conv(x, 16, 16)), 16, 3))
+    model = odd.packed(net, ranges, (32, 32))
+    found = quantise_model(model, odd.sets((32, 32)), ranges.input, Goal(0, 0, 0, 1))
+    compiled = openvino.compile_model(
+        openvino.Core().read_model(found.openvino.SerializeToString()),
+        "CPU",
+        {"INFERENCE_PRECISION_HINT": "f32"},
+    )
+    said = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
+    kinds = [one["runtimePrecision"].value for one in said if one["layerType"].value == "Convolution"]
+    assert kinds, "convolutions have a name of their own"
+    assert set(kinds) <= {"u8", "i8"}
+
+
 def test_if_the_goal_is_not_met_it_is_said_and_the_best_is_given():
     found = quantise_model(odd.around(odd.ODD["plain"]), odd.sets(), (-1.0, 1.0), Goal(98, 98, 1, 0.9))
     assert not found.met
     assert found.best in found.frontier
+    assert len(found.frontier) > 2, "what there is, to look at"
     assert found.best.outcome.psnr_db == max(point.outcome.psnr_db for point in found.frontier)

@@ -1,6 +1,7 @@
 """Three sets of pictures that share neither a picture nor a scene, and are the same each time."""
 
 import shutil
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -141,6 +142,21 @@ def test_one_scene_is_not_enough_however_often_it_was_taken(tmp_path):
     taken = [np.clip(scene + noise.normal(0, 1, scene.shape), 0, 255).astype(np.uint8) for _ in range(20)]
     with pytest.raises(UserError, match="20 different pictures, 1 scene"):
         read_sets(_folder(tmp_path, taken), SIZE)
+
+
+def test_scenes_that_leave_one_picture_to_judge_by_are_too_few(tmp_path):
+    noise = np.random.default_rng(0)
+    taken = [
+        np.clip(_scene(n) + noise.normal(0, 1, (1, 1, 3)), 0, 255).astype(np.uint8)
+        for n, times in ((1, 12), (2, 12), (3, 1))
+        for _ in range(times)
+    ]
+    judged = set()
+    for seed in range(6):
+        with suppress(UserError):
+            judged.add(len(read_sets(_folder(tmp_path, taken, f"p{seed}"), SIZE, seed).judge))
+    assert len(judged) > 0
+    assert min(judged) >= 3
 
 
 def test_a_scene_that_was_taken_often_does_not_fill_a_set_beyond_its_size(tmp_path, monkeypatch):

@@ -5,6 +5,8 @@
 Each bundle is built into an empty store. Then all that passed is timed anew, independently of `build`: one process
 at a time, through the drivers alone, in an order that is drawn anew in each round. "Choice / best" compares what was
 chosen with the fastest by the median over rounds, round by round, with quartiles: 1.00 is the best there is.
+"FP32 / INT8" is how many times longer the fastest FP32 of all runtimes takes than the fastest INT8 (whatever else that
+computes in), and, in brackets, than the fastest whose rest is FP32; what fails the gate is in neither.
 """
 
 import argparse
@@ -21,6 +23,11 @@ from bench_runtimes import alone
 
 from edgegan.resources import shipped_bundle
 
+HEADS = (
+    *("generator", "build's choice", "ladder, ms by build", "measured anew, ms", "fastest", "choice / best"),
+    *("quartiles", "FP32 / INT8"),
+)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -31,10 +38,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
     given = parser.parse_args()
     given.rate, given.threads = 1000.0, None  # as fast as it goes
-    print(
-        "| generator | build's choice | ladder, ms by build | measured anew, ms | fastest | choice / best | quartiles |"
-    )
-    print("|---" * 7 + "|")
+    print(f"| {' | '.join(HEADS)} |")
+    print("|---" * len(HEADS) + "|")
     for bundle in given.bundles or [shipped_bundle()]:
         print(line(bundle, given), flush=True)
 
@@ -48,11 +53,29 @@ def line(bundle: Path, given: argparse.Namespace) -> str:
         rounds.append({way: alone(bundle, way, given)["ms"] for way in order})
     anew = {way: statistics.median(r[way] for r in rounds) for way in ways}
     choice, best = next(iter(ways)), min(anew, key=lambda way: anew[way])
-    low, ratio, high = statistics.quantiles(
-        [r[choice] / r[best] for r in rounds] * 2, n=4, method="inclusive"
-    )
+    low, ratio, high = quartiles([r[choice] / r[best] for r in rounds])
     cells = [bundle.stem, choice, text(ways), text(anew), best, f"{ratio:.2f}", f"{low:.2f}–{high:.2f}"]
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join([*cells, gain(rounds)]) + " |"
+
+
+def gain(rounds: list[dict[str, float]]) -> str:
+    """What INT8 saves, of any kind and with the rest in FP32."""
+    kinds = {way: way.rpartition(" ")[2] for way in rounds[0]}
+    said = []
+    for wanted in (lambda kind: kind.startswith("int8"), lambda kind: kind == "int8"):
+        int8 = [way for way, kind in kinds.items() if wanted(kind)]
+        fp32 = [way for way, kind in kinds.items() if kind == "fp32"]
+        if not int8 or not fp32:
+            return "–"
+        ratios = [min(r[way] for way in fp32) / min(r[way] for way in int8) for r in rounds]
+        low, ratio, high = quartiles(ratios)
+        said.append(f"{ratio:.2f}, {low:.2f}–{high:.2f}")
+    return f"{said[0]} ({said[1]})"
+
+
+def quartiles(ratios: list[float]) -> tuple[float, float, float]:
+    low, middle, high = statistics.quantiles(ratios * 2, n=4, method="inclusive")
+    return low, middle, high
 
 
 def build(bundle: Path) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def _refuse_what_is_inside(model: ModelProto) -> None:
         if kinds & {AttributeProto.GRAPH, AttributeProto.GRAPHS}:
             raise ModelError(
                 f"{node_text(node)} has a graph inside, which cannot become float16",
-                "leave fp16 out of --precision, or export the model without branches and loops",
+                "export the model without branches and loops, or leave fp16 out: --precision fp32,int8",
             )
     if model.functions:
         raise ModelError(

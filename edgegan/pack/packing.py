@@ -99,6 +99,7 @@ def pack_model(
     manifest |= _provenance(model, prepared, ranges, reports, samples, agreement)
     files = _files(packed, options, samples, agreement) | _version_files(versions)
     bundle = write_bundle(output, manifest, files)
+    versions.forget()
     tell("done", 1.0)
     return bundle.describe()
 

@@ -7,7 +7,8 @@ packed FP32 ─┬─ half ─────────────────�
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from edgegan.pack.half import half
 from edgegan.pack.half_executed import as_executed_in_half
 from edgegan.pack.judging import GATES, Gate, Verdict, judge
 from edgegan.pack.macs import count_macs, count_params
+from edgegan.pack.perceptual import StLpips
 from edgegan.pack.quantise.quantising import Quantised, quantise_model
 from edgegan.pack.quantise.search import Alone, Goal
 from edgegan.pack.quantise.sets import Sets, read_sets
@@ -42,8 +44,9 @@ _CLIP = "engines/clip/paint_demo.mp4"
 _SHOWN = 6
 _LEAST_SHARE = 0.2
 """Of the MACs in INT8: with less there is nothing to gain."""
-_MARGIN_DB, _WORST_MARGIN_DB, _OF_FLICKER = 0.5, 3.0, 0.6
-"""What the search set must have above the gate, so that the judging set, which has other pictures, passes too."""
+_MARGIN_DB, _WORST_MARGIN_DB, _OF_ALLOWANCE = 0.5, 3.0, 0.6
+"""What the search set must have above the gate, so that the judging set, which has other pictures, passes too: so many
+decibels more, and no more than that part of what colour, detail and flicker are allowed."""
 
 Progress = Callable[[str, float], None]
 
@@ -75,14 +78,15 @@ class Wish:
 
 @dataclass(frozen=True)
 class Versions:
-    """What goes into the bundle beside FP32: files by name, the manifest's `models` and `precisions_kept_out`, its
-    `calibration`, and the report, if any other precision was asked for."""
+    """What goes into the bundle beside FP32: files by name, the manifest's `models` and `kept_out`, its `calibration`,
+    and the report, if any other precision was asked for. forget: to be called when the bundle is written."""
 
     files: Mapping[str, bytes] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     kept_out: Sequence[Mapping[str, Any]] = ()
     calibration: Mapping[str, Any] | None = None
     report: QualityReport | None = None
+    forget: Callable[[], None] = lambda: None
 
 
 def checked_precisions(names: Sequence[str], calibrate: Path | None) -> tuple[str, ...]:
@@ -106,66 +110,64 @@ def make_versions(
     """taken: what black and white are to the generator. progress: is called with (what is done now, 0..1)."""
     if set(wish.precisions) <= {"fp32"}:
         return Versions()
+    if wish.perceptual is not None:
+        StLpips(wish.perceptual)  # what is none is refused before the work
     sets = read_sets(wish.calibrate or resource(_CLIP), size, wish.seed)
-    courtroom = _Courtroom(packed, sets, wish)
+    courtroom = _Courtroom(packed, sets, wish, progress)
     quantised = None
     if "fp16" in wish.precisions:
-        progress("judging fp16", 0.0)
-        model = half(packed)[0]
-        courtroom.hear("fp16", model, as_executed_in_half(model), wish.gate("fp16"))
-    if "int8" in wish.precisions and (
-        quantised := _quantised(packed, sets, taken, wish, courtroom, progress)
-    ):
-        progress("judging int8", 0.9)
-        _hear_int8(courtroom, quantised, wish)
-    versions = courtroom.sentence(name, quantised)
-    if quantised:
-        quantised.forget()
-    return versions
-
-
-def _quantised(
-    packed: ModelProto, sets: Sets, taken: Range, wish: Wish, courtroom: "_Courtroom", progress: Progress
-) -> Quantised | None:
-    """None where that cannot be done, and nobody named it."""
-    try:
-        return quantise_model(
-            packed,
-            sets,
-            taken,
-            _goal(wish.gate("int8"), wish.int8_share),
-            lambda what, share: progress(what, 0.1 + 0.8 * share),
-        )
-    except ModelError as error:
-        if wish.by_name:
-            raise
-        courtroom.dismiss("int8", str(error))
-        return None
+        with courtroom.leaving_out("fp16", unless=wish.by_name):
+            model = half(packed)[0]
+            courtroom.hear("fp16", model, as_executed_in_half(model), wish.gate("fp16"), (0.03, 0.1))
+    if "int8" in wish.precisions:
+        with courtroom.leaving_out("int8", unless=wish.by_name):
+            quantised = quantise_model(
+                packed,
+                sets,
+                taken,
+                _goal(wish.gate("int8"), wish.int8_share),
+                lambda what, share: progress(what, 0.1 + 0.7 * share),
+            )
+            _hear_int8(courtroom, quantised, wish)
+    return courtroom.sentence(name, quantised)
 
 
 def _hear_int8(courtroom: "_Courtroom", quantised: Quantised, wish: Wish) -> None:
-    """A version for each kind of runtime."""
+    """A version for each kind of runtime; one for OpenVINO must be possible, the others need not be."""
     gate, there = wish.gate("int8"), _there(quantised)
     least = _Least(max(_LEAST_SHARE, wish.int8_share), "can be INT8 and draw well enough")
-    courtroom.hear("int8", quantised.openvino, quantised.openvino, gate, quantised, least)
-    model = half(quantised.tensorrt)[0]
-    courtroom.hear("int8_fp16", model, as_executed_in_half(model), gate, quantised, least)
+    courtroom.hear("int8", quantised.openvino, quantised.openvino, gate, (0.8, 0.87), quantised, least)
+    with courtroom.leaving_out("int8_fp16"):
+        model = half(quantised.tensorrt)[0]
+        executed = as_executed_in_half(model)
+        courtroom.hear("int8_fp16", model, executed, gate, (0.87, 0.94), quantised, least)
     if why := _ON_ONNXRUNTIME.why_not(there):
         courtroom.dismiss("int8_onnxruntime", why)
         return
-    products = quantised.onnxruntime
-    drawn = products.like if dot_product.lacking() else products.model
-    courtroom.hear("int8_onnxruntime", products.model, drawn, gate, there)
+    with courtroom.leaving_out("int8_onnxruntime"):
+        products = quantised.onnxruntime
+        drawn = products.like if dot_product.lacking() else products.model
+        courtroom.hear("int8_onnxruntime", products.model, drawn, gate, (0.94, 1.0), there)
 
 
 def _goal(gate: Gate, share: float) -> Goal:
+    least, most = gate.high_frequency_ratio or (None, None)
     return Goal(
         (gate.psnr_db or 0.0) + _MARGIN_DB,
         (gate.psnr_worst_db or 0.0) + _WORST_MARGIN_DB,
         gate.ssim or 0.0,
         share,
-        1 + _OF_FLICKER * ((gate.flicker_ratio or math.inf) - 1),
+        1 + _allowed(gate.flicker_ratio, 1),
+        _allowed(gate.channel_shift_levels),
+        _allowed(gate.delta_e),
+        (1 - _allowed(least, 1), 1 + _allowed(most, 1)),
+        _allowed(gate.checkerboard_db),
     )
+
+
+def _allowed(most: float | None, without: float = 0.0) -> float:
+    """How far from what there is `without` any error the search set may be."""
+    return math.inf if most is None else _OF_ALLOWANCE * abs(most - without)
 
 
 @dataclass(frozen=True)
@@ -211,12 +213,16 @@ class _Case:
 class _Courtroom:
     """Judges versions by the one set that nothing else has seen."""
 
-    def __init__(self, packed: ModelProto, sets: Sets, wish: Wish) -> None:
+    def __init__(self, packed: ModelProto, sets: Sets, wish: Wish, progress: Progress) -> None:
         self._packed, self._sets, self._wish, self._cases = packed, sets, wish, list[_Case]()
         self._dismissed: list[Mapping[str, Any]] = []
-        draw = Packed(packed).draw
-        self._expected = [draw(picture.pixels) for picture in sets.judge]
-        self._clip = [draw(pixels) for pixels in sets.clip]
+        self._progress = progress
+        draw, shown = Packed(packed).draw, [*(picture.pixels for picture in sets.judge), *sets.clip]
+        drawn: list[Pixels] = []
+        for number, pixels in enumerate(shown):
+            progress("drawing with fp32", 0.03 * number / len(shown))
+            drawn.append(draw(pixels))
+        self._expected, self._clip = drawn[: len(sets.judge)], drawn[len(sets.judge) :]
 
     def hear(
         self,
@@ -224,10 +230,11 @@ class _Courtroom:
         model: ModelProto,
         executed: ModelProto,
         gate: Gate,
+        span: tuple[float, float],
         quantised: Quantised | None = None,
         least: _Least | None = None,
     ) -> None:
-        """executed: what draws here what `model` draws where it runs."""
+        """executed: what draws here what `model` draws where it runs. span: of the progress, from and to."""
         check_contract(model)
         draw, drawn = Packed(executed).draw, dict[int, Pixels]()
 
@@ -244,6 +251,9 @@ class _Courtroom:
             clip_expected=self._clip,
             perceptual=self._wish.perceptual,
             gate=gate,
+            progress=lambda _, share: self._progress(
+                f"judging {precision}", span[0] + share * (span[1] - span[0])
+            ),
         )
         why_not = verdict.why_not or (least.why_not(quantised) if quantised and least else "")
         entry = {
@@ -263,26 +273,40 @@ class _Courtroom:
         """Without a look at what it draws."""
         self._dismissed.append({"precision": precision, "why": why})
 
+    @contextmanager
+    def leaving_out(self, precision: str, unless: bool = False) -> Iterator[None]:
+        """What cannot be made in here is left out, and the rest of the bundle is not lost; unless it is insisted on."""
+        try:
+            yield
+        except ModelError as error:
+            if unless:
+                raise
+            self.dismiss(precision, str(error))
+
     def sentence(self, name: str, quantised: Quantised | None) -> Versions:
         """What passed, and what did not and why."""
         passed = [case for case in self._cases if not case.why_not]
         files = {str(case.entry["path"]): case.model for case in passed}
         if quantised and any(case.quantised for case in passed):
-            files["scales.json"] = quantised.best.table.to_json()
+            files["scales.json"] = quantised.table.to_json()
         kept_out: list[Mapping[str, Any]] = [
             {"precision": case.precision, "why": case.why_not, "quality": case.verdict.figures}
             for case in self._cases
             if case.why_not
         ] + self._dismissed
         models = {case.precision: case.entry for case in passed}
-        return Versions(files, models, kept_out, self._sets.describe(), self._report(name))
+        forget = quantised.forget if quantised else lambda: None
+        return Versions(files, models, kept_out, self._sets.describe(), self._report(name), forget)
 
-    def _report(self, name: str) -> QualityReport:
+    def _report(self, name: str) -> QualityReport | None:
+        if not self._cases:
+            return None
         shown = self._shown()
         pictures = {picture.name: number for number, picture in enumerate(self._sets.judge)}
         rows = [(n, self._sets.judge[pictures[n]].pixels, self._expected[pictures[n]]) for n in shown]
         versions = [_version(case, shown) for case in self._cases]
-        return QualityReport(name, rows, self._sets.describe(), versions, f"edgegan {__version__}")
+        left_out = [(str(one["precision"]), str(one["why"])) for one in self._dismissed]
+        return QualityReport(name, rows, self._sets.describe(), versions, f"edgegan {__version__}", left_out)
 
     def _shown(self) -> list[str]:
         """Each version's worst picture, then some from the bad to the good ones."""
@@ -309,6 +333,7 @@ def _version(case: _Case, shown: Sequence[str]) -> Version:
 
 def _layer_rows(quantised: Quantised) -> list[LayerRow]:
     rows = []
+    elsewhere = {scale.layer: scale.form for scale in quantised.table.layers}
     for scale in quantised.best.table.layers:
         tried = [one for one in quantised.alone if one.scale.layer == scale.layer]
         same = [one for one in tried if replace(one.scale, form=scale.form) == scale]
@@ -326,10 +351,13 @@ def _layer_rows(quantised: Quantised) -> list[LayerRow]:
                 math.nan if in_float else scale.low,
                 math.nan if in_float else scale.high,
                 alone,
-                _why(scale.form, others),
+                _SLOWER if in_float and elsewhere[scale.layer] != "float" else _why(scale.form, others),
             )
         )
     return rows
+
+
+_SLOWER = "INT8 would be slower here than float"
 
 
 def _tried(one: Alone) -> str:

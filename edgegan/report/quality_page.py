@@ -112,7 +112,7 @@ def quality_page(report: QualityReport) -> bytes:
     """
     sections = [
         f"<h1>{html.escape(report.name)}: quality against FP32</h1>",
-        _verdicts(report.versions),
+        _verdicts(report),
         _figures(report.versions),
         _pictures(report),
         _distribution(report.versions),
@@ -136,8 +136,8 @@ def _head(name: str) -> str:
     )
 
 
-def _verdicts(versions: Sequence[Version]) -> str:
-    lines = "".join(map(_verdict, versions))
+def _verdicts(report: QualityReport) -> str:
+    lines = "".join([*map(_verdict, report.versions), *(_left_out(*one) for one in report.left_out)])
     return f'<ul class="verdicts">{lines}</ul>' if lines else "<p>The bundle has FP32 alone.</p>"
 
 
@@ -153,6 +153,13 @@ def _verdict(version: Version) -> str:
     return (
         f'<li class="{kind}"><b>{html.escape(version.precision)}</b> <span class="state">{state}</span>{why}. '
         f"{', '.join(facts)}.</li>"
+    )
+
+
+def _left_out(precision: str, why: str) -> str:
+    return (
+        f'<li class="left-out"><b>{html.escape(precision)}</b> <span class="state">– left out</span>: '
+        f"{html.escape(why.rstrip('.'))}.</li>"
     )
 
 

@@ -71,7 +71,8 @@ class QualityReport:
     """All that the page tells.
 
     shown: name, input, what FP32 draws, of the pictures to look at. sets: facts about the pictures that
-    calibrated, searched and judged, by name. made_by: program and version.
+    calibrated, searched and judged, by name. made_by: program and version. left_out: precision and reason of each
+    that no picture was drawn with.
     """
 
     name: str
@@ -79,3 +80,4 @@ class QualityReport:
     sets: Mapping[str, Any]
     versions: Sequence[Version]
     made_by: str
+    left_out: Sequence[tuple[str, str]] = ()

@@ -154,6 +154,7 @@ def test_the_page_tells_all_versions_and_sets(packed):
         assert text in page
     assert "<dt>Taken from</dt><dd>14 photos of photos</dd>" in page
     assert 'class="kept-out"' not in page
+    assert f'<b>int8_onnxruntime</b> <span class="state">– left out</span>: {NOT_WORTH_IT["why"]}.' in page
 
 
 def test_progress_goes_forward_to_its_end(packed):
@@ -343,6 +344,44 @@ def test_int8_for_onnxruntime_is_in_the_bundle_where_layers_are_wide(photos, tmp
     bundle = Bundle.open(tmp_path / "b")
     model = onnx.load_model_from_string(bundle.read_model("int8_onnxruntime"))
     assert "MatMulIntegerToFloat" in [node.op_type for node in model.graph.node]
+
+
+def test_one_version_that_cannot_be_made_does_not_lose_the_others(photos, tmp_path, monkeypatch):
+    def refuse(model):
+        raise ModelError("planted", "none")
+
+    model = tmp_path / "small.onnx"
+    onnx.save(_generator(), model)
+    monkeypatch.setattr(versions, "half", refuse)
+    described = pack_model(model, tmp_path / "b", _options(photos, precisions=None))
+    assert list(described["models"]) == ["fp32", "int8"]
+    assert [(one["precision"], one["why"]) for one in described["kept_out"][:2]] == [
+        ("fp16", "planted: none"),
+        ("int8_fp16", "planted: none"),
+    ]
+    described = pack_model(model, tmp_path / "c", _options(photos, ("fp32", "int8")))
+    assert list(described["models"]) == ["fp32", "int8"], "int8_fp16 was not named"
+    with pytest.raises(ModelError, match="planted"):
+        pack_model(model, tmp_path / "d", _options(photos, ("fp32", "fp16")))
+
+
+def test_a_disk_that_is_full_at_the_end_loses_nothing_of_the_search(
+    model, photos, tmp_path, cache, monkeypatch
+):
+    def full(*given):
+        raise UserError("no space", "free some")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edgegan.pack.packing.write_bundle", full)
+        with pytest.raises(UserError, match="no space"):
+            pack_model(model, tmp_path / "b", _options(photos))
+    assert len(list((cache / "edgegan/quantise").iterdir())) == 1
+
+
+def test_judging_goes_forward_picture_by_picture(packed):
+    judging = [share for share, what in packed[2] if what == "judging int8"]
+    assert len(set(judging)) > 5
+    assert judging == sorted(judging)
 
 
 def test_too_little_int8_is_kept_out(model, photos, tmp_path):

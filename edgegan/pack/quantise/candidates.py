@@ -53,6 +53,8 @@ def _exact(layer: Layer, taken: tuple[float, float]) -> LayerScale:
     black, white = taken
     step = (white - black) / 255
     level = round(black / step)
+    if not -255 <= level <= 0:  # zero, which paddings have, is none of the 256 levels between black and white
+        return LayerScale(layer.name, layer.source, "int8", min(black, 0.0), max(white, 0.0), "min-max")
     add = level * step - black
     step = _MORE_THAN_ONE if step == 1 and level == 0 else step
     affine = Affine(add=(add,) * layer.channels) if abs(add) > 1e-6 * step else Affine()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -18,22 +19,37 @@ from edgegan.pack.quantise.qdq import Target, quantise
 from edgegan.pack.quantise.sets import Picture
 from edgegan.pack.quantise.table import Affine, Floats, LayerScale, ScaleTable
 from edgegan.pack.quantise.weights import IntegerWeights, integer_weights
-from edgegan.quality import flicker_ratio, ssim
+from edgegan.quality import (
+    channel_shift,
+    checkerboard_db,
+    delta_e,
+    flicker_ratio,
+    high_frequency_ratio,
+    ssim,
+)
 
 __all__ = ["Memo", "Outcome", "Studio"]
 
+_CHECKERBOARD_SIDE = 32
 _LEAST_ERROR = 255.0**2 / 10**9.9
 """Stands for none at all: 99 dB."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How far a version is from the float model: by picture, mean squared error in grey levels, and SSIM."""
+    """How far a version is from the float model: by picture, mean squared error in grey levels, and SSIM.
+
+    All else is of the whole search set, and says nothing where that was not drawn: flicker of its clip, as a ratio;
+    and what `edgegan.pack.judging` demands of colour and detail, the mean of all pictures.
+    """
 
     squared_errors: tuple[float, ...]
     likeness: tuple[float, ...]
     flicker: float = 1.0
-    """Of the search set's clip, against the float model's; 1 where it was not drawn."""
+    shift_levels: float = 0.0
+    delta_e: float = 0.0
+    detail_ratio: float = 1.0
+    checkerboard_db: float = 0.0
 
     @property
     def psnr_db(self) -> float:
@@ -53,6 +69,28 @@ class Outcome:
 
 def _psnr(errors: Sequence[float]) -> Floats:
     return np.asarray(10 * np.log10(255.0**2 / np.maximum(errors, _LEAST_ERROR)))
+
+
+def _looks(drawn: Pixels, expected: Pixels) -> tuple[float, float, float, float]:
+    """Channel shift, colour difference, the logarithm of the ratio of detail, checkerboard."""
+    return (
+        channel_shift(drawn, expected).largest_levels,
+        delta_e(drawn, expected),
+        math.log(high_frequency_ratio(drawn, expected)),
+        checkerboard_db(drawn, expected) if min(drawn.shape[:2]) >= _CHECKERBOARD_SIDE else 0.0,
+    )
+
+
+def _mean_looks(looks: Sequence[tuple[float, float, float, float]]) -> dict[str, float]:
+    if not looks:
+        return {}
+    shift, colour, detail, checkerboard = (float(mean) for mean in np.mean(looks, axis=0))
+    return {
+        "shift_levels": shift,
+        "delta_e": colour,
+        "detail_ratio": math.exp(detail),
+        "checkerboard_db": checkerboard,
+    }
 
 
 class Memo:
@@ -82,8 +120,8 @@ class Memo:
             return
         with suppress(OSError):  # nothing is lost but the chance to go on
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"key": key, **asdict(outcome)}) + "\n")
+            with self._path.open("a", encoding="utf-8") as file:  # the line before may have been cut off
+                file.write("\n" * bool(file.tell()) + json.dumps({"key": key, **asdict(outcome)}))
 
 
 def _read_lines(path: Path) -> Iterator[tuple[str, Outcome]]:
@@ -94,8 +132,13 @@ def _read_lines(path: Path) -> Iterator[tuple[str, Outcome]]:
     for line in lines:
         with suppress(ValueError, TypeError, KeyError):
             entry = json.loads(line)
-            errors, likeness = tuple(entry["squared_errors"]), tuple(entry["likeness"])
-            yield str(entry["key"]), Outcome(errors, likeness, float(entry["flicker"]))
+            key, errors, likeness = entry.pop("key"), entry.pop("squared_errors"), entry.pop("likeness")
+            yield (
+                str(key),
+                Outcome(
+                    tuple(errors), tuple(likeness), **{name: float(value) for name, value in entry.items()}
+                ),
+            )
 
 
 class Studio:
@@ -150,17 +193,19 @@ class Studio:
 
     def _measured(self, table: ScaleTable, numbers: Sequence[int]) -> Outcome:
         version = Packed(self.version(table))
-        errors, likeness = [], []
+        errors, likeness, looks = [], [], []
+        is_whole = len(numbers) == len(self._pictures)
         clip = [number for number in numbers if number >= self._count]
         for number in [number for number in numbers if number < self._count]:
             drawn, expected = version.draw(self._pictures[number]), self._expected(number)
             errors.append(float(np.mean(np.square(drawn.astype(np.float32) - expected), dtype=np.float64)))
             likeness.append(ssim(drawn, expected) if min(drawn.shape[:2]) > 10 else 1.0)
+            looks += [_looks(drawn, expected)] if is_whole else []
         flicker = 1.0
         if len(clip) > 1:
             frames = [version.draw(self._pictures[number]).copy() for number in clip]
             flicker = flicker_ratio(frames, [self._expected(number) for number in clip])
-        return Outcome(tuple(errors), tuple(likeness), flicker)
+        return Outcome(tuple(errors), tuple(likeness), flicker, **_mean_looks(looks))
 
     def _expected(self, number: int) -> Pixels:
         if number not in self._drawn:

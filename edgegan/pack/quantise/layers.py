@@ -81,6 +81,7 @@ def find_layers(model: ModelProto) -> list[Layer]:
             continue
         bias = node.input[2] if len(node.input) > 2 else ""
         is_plane = len(shapes[node.input[1]]) == 4 and attributes(node).get("group", 1) == 1
+        is_plane &= shapes[node.input[0]][0] == 1  # some networks fold space into a batch
         if not is_plane or (bias and bias not in values):
             continue
         source, through = _source(node.input[0], makers)

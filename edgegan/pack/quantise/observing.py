@@ -136,7 +136,7 @@ class _Kernel:
         self._random, self._each = np.random.default_rng(seed), _WINDOWS // max(pictures, 1)
         taps = _taps(node, shape)
         self._count, self._sum = 0, np.zeros(taps)
-        self._products = np.zeros((taps, taps)) if taps <= MOST_TAPS else None
+        self._products = np.zeros((taps, taps), np.float32) if taps <= MOST_TAPS else None
         if self._products is None:
             self._each = min(self._each, _MOST_BYTES // (16 * taps))
         self._origin: _Planes | None = None

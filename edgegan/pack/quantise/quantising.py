@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +20,14 @@ from edgegan.pack.quantise.observing import observe
 from edgegan.pack.quantise.search import Alone, Goal, Point, search
 from edgegan.pack.quantise.sets import Sets
 from edgegan.pack.quantise.split import split_columns
-from edgegan.pack.quantise.table import ScaleTable
+from edgegan.pack.quantise.table import LayerScale, ScaleTable
 from edgegan.pack.ranges import Range
 
 __all__ = ["Products", "Quantised", "quantise_model"]
 
 _FIRST_OPSET = 13
 """Of DequantizeLinear by channel."""
-_METHOD_VERSION = 2
+_METHOD_VERSION = 3
 """Outcomes of another method are not taken up."""
 
 
@@ -48,6 +48,7 @@ class Products:
 class Quantised:
     """What came of it. best: the cheapest version that meets the goal, or, if none does, the one that draws best.
 
+    table: that of `best`, with the scales of the weights, as it goes into a bundle.
     frontier: all versions of which the whole search set was drawn. alone: what was tried of each layer.
     forget: to be called when nothing is to be done again: outcomes are kept until then, so that what is broken off
         goes on where it was.
@@ -56,6 +57,7 @@ class Quantised:
     openvino: ModelProto
     tensorrt: ModelProto
     onnxruntime: Products
+    table: ScaleTable
     best: Point
     met: bool
     frontier: tuple[Point, ...]
@@ -114,6 +116,7 @@ def quantise_model(
         write_out_norms(studio.version(best.table))[0],
         studio.version(best.table, "tensorrt"),
         _products(studio, best.table),
+        ScaleTable(tuple(_with_weight_scales(scale, studio) for scale in best.table.layers)),
         best,
         found.best is not None,
         found.frontier,
@@ -132,6 +135,12 @@ def _layers(packed: ModelProto) -> list[Layer]:
             f"the model cannot be quantised: the size of its tensor {quoted(error.args[0])} depends on the picture",
             "leave int8 out: --precision fp32,fp16",
         ) from None
+
+
+def _with_weight_scales(scale: LayerScale, studio: Studio) -> LayerScale:
+    if scale.form == "float":
+        return scale
+    return replace(scale, weight_scales=tuple(studio.integer_weights(scale).scales.tolist()))
 
 
 def _products(studio: Studio, table: ScaleTable) -> Products:

@@ -18,6 +18,8 @@ __all__ = ["MOST_TAPS", "Moments", "rounded", "weight_scales"]
 MOST_TAPS = 4608
 """A covariance of more inputs than that is neither gathered nor inverted: a minute, and 170 MB."""
 _DAMPING = 0.003
+_NOTHING = 1e-6
+"""Weights that are so much smaller than the largest of the layer are none: rounded to zero, they are not missed."""
 _BLOCK = 64
 _TOP = 127
 
@@ -35,8 +37,13 @@ class Moments:
 
 
 def weight_scales(weights: Floats) -> Floats:
-    """What one of 127 levels is worth, for each row of (out, taps)."""
-    return np.asarray(np.maximum(np.abs(weights).max(axis=1), 1e-12) / _TOP)
+    """What one of 127 levels is worth, for each row of (out, taps); of a row of zeros, what it is worth in the largest.
+
+    A tiny scale would be more than float16 can hold, and make all weights of the layer float32 there.
+    """
+    largest = np.abs(weights).max(axis=1)
+    instead = max(float(largest.max()), 1e-12)
+    return np.asarray(np.where(largest > _NOTHING * instead, largest, instead) / _TOP)
 
 
 def rounded(

@@ -1,6 +1,7 @@
 """Three disjoint sets of pictures: to calibrate with, to search with, and to judge with, which is read once."""
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Sets:
-    """No picture and no scene is in two of them.
+    """No picture is in two of them, and no scene of photos; those of a clip are apart in time.
 
     search_clip, clip: consecutive frames, to see flicker while searching and while judging; may be empty.
     """
@@ -90,7 +91,7 @@ def read_sets(path: Path, size: tuple[int, int], seed: int = 0) -> Sets:
 def _photos(source: Source, path: Path, size: tuple[int, int], seed: int) -> list[Picture]:
     lot = np.random.default_rng(seed).permutation(source.length)[:_MOST_READ]
     chosen, framing = set(lot.tolist()), Framing(size)
-    found: dict[bytes, Picture] = {}
+    found: dict[str, Picture] = {}
     for index in range(source.length):
         with suppress(CameraError):  # a picture that cannot be read is left out
             if index not in chosen:
@@ -100,7 +101,7 @@ def _photos(source: Source, path: Path, size: tuple[int, int], seed: int) -> lis
             if pixels is None:
                 break
             picture = framing(pixels)
-            found.setdefault(picture.tobytes(), Picture(source.latest, picture))
+            found.setdefault(_digest(picture), Picture(source.latest, picture))
     return list(found.values())
 
 
@@ -114,7 +115,11 @@ def _from_photos(pictures: list[Picture], path: Path, size: tuple[int, int], see
         name = min(sets, key=lambda one: len(sets[one]) / wanted[one])
         sets[name].extend(scene[: max(wanted[name] - len(sets[name]), 0)])
     if len(sets["judge"]) < _FEWEST_TO_JUDGE:
-        raise _too_few(path, len(pictures), len(scenes))
+        raise UserError(
+            f"'{path}' has too few scenes: {len(scenes)} of {len(pictures)} pictures, most of them alike, leave "
+            f"{len(sets['judge'])} to judge by",
+            "give pictures of more different scenes (edgegan record takes them)",
+        )
     source = f"{len(pictures)} photos of {path.name}"
     return _made(sets["calibrate"], sets["search"], sets["judge"], _shipped_clips(size), source, seed)
 
@@ -195,6 +200,10 @@ def _scenes(pictures: Sequence[Picture], seed: int) -> list[list[Picture]]:
     return [scene for _, scene in scenes]
 
 
+def _digest(pixels: Pixels) -> str:
+    return hashlib.sha256(pixels.tobytes()).hexdigest()
+
+
 def _difference_hash(pixels: Pixels) -> npt.NDArray[np.bool_]:
     grey = cv2.resize(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), (17, 16), interpolation=cv2.INTER_AREA)
     return np.asarray(grey[:, 1:] > grey[:, :-1]).ravel()
@@ -221,9 +230,9 @@ def _from_clip(source: Source, path: Path, size: tuple[int, int], seed: int) -> 
                 source.skip()
             elif (pixels := source.next()) is not None:
                 frames[index] = framing(pixels)
-    first_seen: dict[bytes, int] = {}
+    first_seen: dict[str, int] = {}
     for index, pixels in frames.items():
-        first_seen.setdefault(pixels.tobytes(), index)
+        first_seen.setdefault(_digest(pixels), index)
     once = set(first_seen.values())
     sets = [tuple(Picture(f"frame {i}", frames[i]) for i in part if i in once) for part in indices]
     if min(map(len, sets)) < 3:
@@ -248,9 +257,12 @@ def _shipped_clips(size: tuple[int, int]) -> tuple[list[Pixels], list[Pixels]]:
     framing = Framing(size)
     try:
         with closing(open_source(str(resource(_CLIP)))) as source:
-            frames = []
+            first: list[Pixels] = []
+            last: deque[Pixels] = deque(maxlen=_CLIP_FRAMES)
+            length = 0
             while (pixels := source.next()) is not None:
-                frames.append(framing(pixels))
+                length += 1
+                (first if length <= _SEARCH_FRAMES else last).append(framing(pixels))
     except (BundleError, CameraError):
         return [], []
-    return frames[:_SEARCH_FRAMES], frames[-_CLIP_FRAMES:] if len(frames) > 4 * _CLIP_FRAMES else []
+    return first, list(last) if length > 4 * _CLIP_FRAMES else []

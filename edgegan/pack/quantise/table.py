@@ -43,7 +43,8 @@ class LayerScale:
         errors, each convolved with the same weights); or "float", where all else says what was tried.
     low, high: the range of the input after `affine`; 256 levels lie in it, or, if it is `symmetric`, 255 levels
         lie around zero. method: how the range was chosen, in words.
-    weight_scales: what one level of the weights is worth, by output channel; 127 levels to either side of zero.
+    weight_scales: what one level of the weights is worth, by output channel; 127 levels to either side of zero. Only
+        a bundle's table has them: they follow from the weights and `affine`.
     """
 
     layer: str

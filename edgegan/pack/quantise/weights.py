@@ -47,11 +47,12 @@ def integer_weights(
     for taps, at in _taps(node, layer, weights.shape):
         part = _rows(even, at, layer)
         of_tap = np.repeat(multiply, len(taps) // len(multiply))
-        covariance = None
-        if moments is not None and moments.covariance is not None:
-            index = np.ix_(taps, taps)
-            covariance = moments.covariance[index] * np.outer(of_tap, of_tap)
-        made = rounded(part, scales.astype(np.float64), covariance)
+        covariance = _covariance(layer, moments, taps)
+        made = rounded(
+            part,
+            scales.astype(np.float64),
+            None if covariance is None else covariance * np.outer(of_tap, of_tap),
+        )
         _put_rows(levels, made, at, layer)
         error = made * scales[:, None].astype(np.float64) - part
         if moments is not None and not layer.transposed:
@@ -59,6 +60,18 @@ def integer_weights(
         shift += part @ np.repeat(add, len(taps) // len(add)) if not layer.transposed else 0
         shift += error @ np.repeat(add, len(taps) // len(add)) if not layer.transposed else 0
     return IntegerWeights(levels, scales, _bias(bias, shift, layer, bool(affine.add)))
+
+
+def _covariance(layer: Layer, moments: Moments | None, taps: npt.NDArray[np.intp]) -> Floats | None:
+    """What errors of the weights meet: without the mean, of which a bias takes the error away.
+
+    The phases of a transposed convolution share one bias, and each would have another error: there the mean counts.
+    """
+    if moments is None or moments.covariance is None:
+        return None
+    covariance = moments.covariance[np.ix_(taps, taps)]
+    mean = moments.mean[taps]
+    return np.asarray(covariance + np.outer(mean, mean) if layer.transposed else covariance, np.float64)
 
 
 def _bias(bias: Floats | None, shift: Floats, layer: Layer, must: bool) -> npt.NDArray[np.float32] | None:

@@ -117,6 +117,14 @@ def test_weights_of_a_constant_node_count_as_constant():
     assert len(_middle("weights of a Constant")) == 1
 
 
+def test_one_that_has_space_folded_into_a_batch_is_left_alone():
+    def batched(net, x):
+        folded = net.add("Reshape", x, net.hold([2, 8, 8, 24]))
+        return net.add("Reshape", net.conv(folded, 8, 8), net.hold([1, 8, 16, 24]))
+
+    assert len(find_layers(odd.around(batched))) == 2
+
+
 def test_a_convolution_of_one_dimension_is_left_alone():
     def build(net, x):
         line = net.add("Reshape", x, net.hold([1, 8, 16 * 24]))

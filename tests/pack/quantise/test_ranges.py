@@ -226,6 +226,18 @@ def test_a_transposed_layer_is_even_around_zero():
     assert all(one.zero_point == 128 for one in ways)
 
 
+@pytest.mark.parametrize("taken", [(16, 235), (-300, -10)])
+def test_a_picture_without_zero_is_given_a_range_that_has_it(taken):
+    """Zeros around a picture must be a level, and are none of the 256 between these."""
+    net = Net()
+    net.finish(net.conv("x", 3, 3))
+    layer = find_layers(odd.packed(net))[0]
+    (way,) = one_term(layer, np.ones((3, 3, 3, 3)), _statistics(np.zeros((3, 9))), taken)
+    assert (way.low, way.high, way.method) == (min(taken[0], 0), max(taken[1], 0), "min-max")
+    values = np.repeat(np.linspace(*taken, 256)[None], 3, axis=0)
+    assert np.abs(way.quantised(values) - values).max() <= 0.51 * way.step
+
+
 @pytest.mark.parametrize("taken", [(-1, 1), (0, 1), (0, 255), (-128, 127), (-0.3, 0.7), (-2.1, 2.6)])
 def test_each_of_256_grey_levels_has_a_level_of_its_own(taken):
     net = Net()

@@ -122,3 +122,13 @@ def test_the_weights_are_left_as_they_were():
     before = weights.copy()
     rounded(weights, weight_scales(weights), np.cov(_inputs(0.9).T, bias=True))
     np.testing.assert_array_equal(weights, before)
+
+
+def test_a_row_of_zeros_has_a_scale_that_float16_holds():
+    weights = _weights()
+    weights[3] = 0
+    weights[4] = 1e-12
+    scales = weight_scales(weights)
+    assert scales[[3, 4]].tolist() == [pytest.approx(np.abs(weights).max() / 127)] * 2
+    assert not rounded(weights, scales, None)[[3, 4]].any()
+    assert np.isfinite(weight_scales(np.zeros((2, 4)))).all()

@@ -55,6 +55,15 @@ def test_the_cheapest_that_meets_the_goal_is_taken(memo):
             assert point.cost >= found.best.cost
 
 
+def test_colour_that_is_demanded_steers_the_search(memo):
+    _, low = _searched(ANYTHING, memo)
+    most = 0.7 * low.best.outcome.delta_e
+    _, found = _searched(replace(ANYTHING, delta_e=most), memo)
+    assert found.best is not None
+    assert 0 < found.best.outcome.delta_e <= most
+    assert found.best.cost > low.best.cost
+
+
 def test_no_other_choice_of_forms_is_much_cheaper(memo):
     """Against all of them, with the ranges that the search took."""
     studio, low = _searched(ANYTHING, memo)
@@ -148,7 +157,7 @@ def test_progress_goes_forward(memo):
     _searched(Goal(46, 0, 0), memo, progress=lambda what, share: seen.append((share, what)))
     assert seen == sorted(seen, key=lambda one: one[0])
     assert 0 <= seen[0][0] <= seen[-1][0] <= 1
-    assert len({what for _, what in seen}) == 2
+    assert len({what for _, what in seen}) == 4
 
 
 # -- Its parts
@@ -190,9 +199,15 @@ def test_the_telling_pictures_are_the_worst_two_and_some_others():
         ({"psnr_worst_db": 36.0}, False),
         ({"ssim": 0.96}, False),
         ({"int8_share": 0.6}, False),
+        ({"flicker_ratio": 1.1}, False),
+        ({"channel_shift_levels": 0.3}, False),
+        ({"delta_e": 0.5}, False),
+        ({"high_frequency_ratio": (0.98, 1.02)}, False),
+        ({"high_frequency_ratio": (0.9, 1.1)}, True),
+        ({"checkerboard_db": 1.0}, False),
     ],
 )
 def test_each_part_of_a_goal_must_be_met(changes, met):
     db = [10 ** ((20 * np.log10(255) - d) / 10) for d in (45, 35)]
     goal = replace(Goal(39.9, 34.9, 0.95, 0.5), **changes)
-    assert goal.is_met(Outcome(tuple(db), (0.95, 0.96)), 0.5) is met
+    assert goal.is_met(Outcome(tuple(db), (0.95, 0.96), 1.2, 0.4, 0.6, 1.05, 1.5), 0.5) is met

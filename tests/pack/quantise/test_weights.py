@@ -85,7 +85,9 @@ def test_what_the_convolution_gives_is_nearer_than_with_nearest_rounding(name):
         integers = case.integers(moments=moments)
         given = case.outputs(case.taken, case.real(integers), case.bias)
         error = given - wanted
-        if case.bias is not None:
+        if (
+            case.bias is not None and not case.layer.transposed
+        ):  # its phases share one bias, which takes none away
             error = error - error.mean(axis=(0, 2, 3), keepdims=True)
         errors.append(float(np.mean(error**2)))
     assert errors[1] < errors[0] / 1.5

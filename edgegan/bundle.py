@@ -22,11 +22,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import NoneType
 from typing import Any
 
 from edgegan.errors import BundleError, UserError, user_error_from_os_error
-from edgegan.files import beside, put_in_place, remove, sync, write_folder
+from edgegan.files import beside, put_in_place, remove, sync, write_file, write_folder
 
 __all__ = [
     "ARCHIVE_SUFFIXES",
@@ -42,6 +43,7 @@ __all__ = [
 ARCHIVE_SUFFIXES = (".edgegan", ".zip")
 FORMAT = "edgegan-bundle"
 FORMAT_VERSION = 1
+_PAGE = "quality.html"
 MANIFEST = "manifest.json"
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -115,6 +117,18 @@ class Bundle:
                 f"'{name}' in bundle '{self.path}' is not what was packed: its hash differs", _MAKE_AGAIN
             )
         return data
+
+    def write_page(self, path: Path) -> None:
+        """Write the page of pictures and figures to `path`. Raises `BundleError` if there is none, `UserError`."""
+        if _PAGE not in self.manifest["files"]:
+            raise BundleError(
+                f"bundle '{self.path}' has no page: it has FP32 alone, and nothing to compare",
+                "pack it with --calibrate, or --precision fp32,fp16",
+            )
+        try:
+            write_file(path, self.read_file(_PAGE))
+        except OSError as error:
+            raise user_error_from_os_error(error, f"cannot write '{path}'") from error
 
     def describe(self) -> dict[str, Any]:
         """What `inspect --json` prints: the manifest and `bundle`; in a folder, `path` is the whole one."""
@@ -202,6 +216,7 @@ def _check_target(path: Path) -> None:
     archive = path.suffix in ARCHIVE_SUFFIXES
     if path.is_symlink() and not path.exists():
         raise UserError(f"'{path}' is a link to nowhere", "remove it, or write somewhere else")
+    _check_place(path)
     if not path.exists():
         return
     if path.is_dir() is archive:
@@ -219,6 +234,13 @@ def _check_target(path: Path) -> None:
     if strangers:
         found = ", ".join(sorted(strangers)[:3])
         raise UserError(f"the bundle '{path}' also holds {found}", "move it away, or give another name")
+
+
+def _check_place(path: Path) -> None:
+    """Raise `OSError` where nothing can be written, before there is anything to be lost."""
+    there = next(folder for folder in path.absolute().parents if folder.is_dir())
+    with TemporaryFile(dir=there) as file:
+        file.write(b"x")
 
 
 def _text_of(manifest: Mapping[str, Any]) -> bytes:

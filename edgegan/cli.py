@@ -75,7 +75,7 @@ def _failed(error: BaseException, as_json: bool, verbose: bool) -> int:
     if isinstance(error, EdgeganError):
         code, message, mend = error.exit_code, error.message, error.mend
     elif isinstance(error, KeyboardInterrupt):
-        code, message, mend = _INTERRUPTED, "interrupted", ""
+        code, message, mend = _INTERRUPTED, str(error) or "interrupted", ""
     else:
         code, message = 1, f"{type(error).__name__}: {error}"
         mend = "a bug: please report it with the traceback"
@@ -475,13 +475,18 @@ def _record(args: argparse.Namespace) -> Outcome:
 
 def _inspect_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=_path, metavar="BUNDLE|ENGINE")
+    parser.add_argument(
+        "--page", type=_path, metavar="FILE.html", help="also write its page of pictures and figures there"
+    )
 
 
 def _inspect(args: argparse.Namespace) -> Outcome:
     from edgegan.bundle import Bundle
-    from edgegan.engine.store import Engine, is_engine
+    from edgegan.engine.store import Engine, bundle_of, is_engine
     from edgegan.report.text import bundle_text, engine_text
 
+    if args.page:
+        bundle_of(args.bundle).write_page(args.page)
     if is_engine(args.bundle):
         description = Engine.open(args.bundle).describe()
         return description, engine_text(description)

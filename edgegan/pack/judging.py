@@ -28,6 +28,7 @@ from edgegan.registry import did_you_mean
 __all__ = ["GATES", "Gate", "Verdict", "judge"]
 
 _BEST_DB = 99.0  # of equal pictures, as in edgegan.engine.gate: JSON has no infinity
+_HIGHEST = {"psnr_db": _BEST_DB, "psnr_worst_db": _BEST_DB, "ssim": 1.0}
 _SSIM_SIDE, _CHECKERBOARD_SIDE = 11, 32  # smaller pictures have no such figure
 
 _WORDS = {
@@ -78,6 +79,9 @@ class Gate:
                 raise ConfigError(
                     f"the gate's {name} is {value!r}", f"give {form}, or null to demand nothing"
                 )
+        for name, most in _HIGHEST.items():
+            if (value := getattr(self, name)) is not None and value > most:
+                raise ConfigError(f"the gate's {name} is {value:g}", f"nothing has more than {most:g}")
 
     def changed(self, changes: Mapping[str, Any]) -> "Gate":
         """The same gate with other demands, by field. Raises `ConfigError` for a field that is none."""

@@ -1,6 +1,7 @@
 """The way from an ONNX file to a bundle; it reads downwards."""
 
 import datetime as dt
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from edgegan.report.quality_page import quality_page
 
 __all__ = ["pack_model"]
 
+log = logging.getLogger(__name__)
+
 _MODEL_FILE = "model_fp32.onnx"
 _BYTES: Range = (0.0, 255.0)
 Progress = Callable[[str, float], None]
@@ -57,6 +60,8 @@ def pack_model(
     tell = progress or (lambda what, share: None)
     check_target(output)
     wish = _wish(options)
+    if progress is None and "int8" in wish.precisions:
+        log.info("making INT8 takes minutes, a quarter of an hour for a large generator")
     tell("reading the model", 0.0)
     prepared = prepare(model, options)
     samples = comparison_pictures(pictures, prepared.size)

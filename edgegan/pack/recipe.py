@@ -33,8 +33,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from edgegan.config import Settings, load_yaml_model
 from edgegan.errors import BundleError, ConfigError, ModelError
+from edgegan.pack.judging import GATES
 from edgegan.pack.ranges import Range
-from edgegan.registry import path_from_text
+from edgegan.registry import did_you_mean, path_from_text
 from edgegan.resources import resource
 
 __all__ = ["Constant", "PackOptions", "Recipe", "load_recipe", "shipped_recipe", "with_shipped_recipe"]
@@ -193,6 +194,14 @@ def _constant_from_list(value: Any) -> Any:
     return {"values": value} if isinstance(value, list) else value
 
 
+def _checked_gates(gates: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    for name, demands in gates.items():
+        if name not in GATES:
+            raise ConfigError(f"there is no gate for '{name}'", did_you_mean(name, list(GATES)))
+        GATES[name].changed(demands)
+    return gates
+
+
 _CheckedRange = Annotated[Range, AfterValidator(_checked_range)]
 
 
@@ -213,6 +222,6 @@ class Recipe(Settings):
     output_name: str | None = None
     precision: Annotated[tuple[str, ...] | None, BeforeValidator(_tuple_from_list)] = None
     calibrate: str | None = None
-    gates: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    gates: Annotated[dict[str, dict[str, Any]], AfterValidator(_checked_gates)] = Field(default_factory=dict)
     int8_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

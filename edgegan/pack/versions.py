@@ -120,16 +120,24 @@ def make_versions(
             model = half(packed)[0]
             courtroom.hear("fp16", model, as_executed_in_half(model), wish.gate("fp16"), (0.03, 0.1))
     if "int8" in wish.precisions:
-        with courtroom.leaving_out("int8", unless=wish.by_name):
+        with courtroom.leaving_out("int8", unless=wish.by_name), _going_on():
             quantised = quantise_model(
                 packed,
                 sets,
                 taken,
-                _goal(wish.gate("int8"), wish.int8_share),
+                _goal(wish.gate("int8"), max(_LEAST_SHARE, wish.int8_share)),
                 lambda what, share: progress(what, 0.1 + 0.7 * share),
             )
             _hear_int8(courtroom, quantised, wish)
     return courtroom.sentence(name, quantised)
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; the same command goes on where the search was") from None
 
 
 def _hear_int8(courtroom: "_Courtroom", quantised: Quantised, wish: Wish) -> None:
@@ -339,7 +347,7 @@ def _layer_rows(quantised: Quantised) -> list[LayerRow]:
         same = [one for one in tried if replace(one.scale, form=scale.form) == scale]
         alone = same[0].outcome.psnr_db if same else None
         layer = quantised.layers[scale.layer]
-        others = ", ".join(_tried(one) for one in tried if one not in same)
+        others = ", ".join(_tried(one, scale.form) for one in tried if one not in same)
         in_float = scale.form == "float"
         rows.append(
             LayerRow(
@@ -360,9 +368,10 @@ def _layer_rows(quantised: Quantised) -> list[LayerRow]:
 _SLOWER = "INT8 would be slower here than float"
 
 
-def _tried(one: Alone) -> str:
+def _tried(one: Alone, instead_of: str) -> str:
     way = "two terms" if one.scale.form == "int8x2" else one.scale.method
-    return f"{way} {one.outcome.psnr_db:.1f} dB"
+    term = "one term, " if instead_of == "int8x2" else ""
+    return f"{term}{way} {one.outcome.psnr_db:.1f} dB"
 
 
 def _why(form: str, others: str) -> str:

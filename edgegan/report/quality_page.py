@@ -44,6 +44,7 @@ h3 { font-weight: 600; font-size: 1rem; margin: 1.4rem 0 .5rem; overflow-wrap: a
 .note, td small, th small { color: #5d666f; font-size: .9em; font-weight: 400 } td small, th small { display: block }
 .verdicts { list-style: none; padding: 0 } .verdicts li { border-left: .35rem solid #2c7a4b; padding: .5rem .8rem;
 margin: .5rem 0; background: #fff } .verdicts .kept-out { border-color: #b3261e }
+.verdicts .left-out { border-color: #9aa3ab }
 .passed .state, .holds { color: #2c7a4b } .kept-out .state, .misses { color: #b3261e }
 .state { font-weight: 600 } .misses { font-weight: 600 }
 .scroll { overflow-x: auto } table { border-collapse: collapse; width: 100% }
@@ -116,7 +117,7 @@ def quality_page(report: QualityReport) -> bytes:
         _figures(report.versions),
         _pictures(report),
         _distribution(report.versions),
-        *(_layers(version) for version in report.versions if version.layers),
+        *(_layers(alike) for alike in _alike(report.versions)),
         *(_frontier(version) for version in report.versions if version.frontier),
         _made(report),
     ]
@@ -248,7 +249,20 @@ def _lane(version: Version) -> Lane:
     return Lane(version.precision, values, version.figures.get("psnr_db"), *gates)
 
 
-def _layers(version: Version) -> str:
+def _alike(versions: Sequence[Version]) -> list[list[Version]]:
+    """Versions that have layers, those with the same ones together."""
+    groups: list[list[Version]] = []
+    for version in (one for one in versions if one.layers):
+        same = next((group for group in groups if repr(group[0].layers) == repr(version.layers)), None)
+        if same is None:
+            groups.append([version])
+        else:
+            same.append(version)
+    return groups
+
+
+def _layers(alike: Sequence[Version]) -> str:
+    version = alike[0]
     layers = enumerate(version.layers, start=1)
     plot = ranges_plot([Range(i, r.name, r.form, r.low, r.high) for i, r in layers])
     if plot:
@@ -257,7 +271,7 @@ def _layers(version: Version) -> str:
             "logarithmic further out. Below each bar stands the layer's number in the table.</p>"
         )
     return (
-        f"<h2>Layers of {html.escape(version.precision)}</h2>{form_list(version.layers)}"
+        f"<h2>Layers of {html.escape(' and '.join(v.precision for v in alike))}</h2>{form_list(version.layers)}"
         '<p class="note">Alone: PSNR of the picture if only this layer is quantised; the bar is the error in '
         f"levels (RMSE), so longer is worse.</p>{layer_table(version.layers)}{plot}"
     )

@@ -1,6 +1,8 @@
 """Results as a terminal shows them. Each function takes what `--json` prints; an absent value reads '-'."""
 
 import re
+import shutil
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +22,7 @@ __all__ = [
 ]
 
 _BAR = 24
+_TELLING_SECONDS, _TELLING_SHARE = 10.0, 0.05
 _MARKS = {"ok": "✓", "warning": "!", "failed": "✗", "absent": "·"}
 _PLAIN_MARKS = {"ok": "ok", "warning": "!", "failed": "FAIL", "absent": "-"}
 
@@ -71,7 +74,9 @@ def bundle_text(description: Mapping[str, Any]) -> str:
     pixels = [f"{side}: {_pixels(description.get(side) or {})}" for side in ("input", "output")]
     assumed = [f"assumed: {assumption}" for assumption in description.get("assumptions") or ()]
     kept_out = [_filled("kept out: {precision}: {why}", one) for one in description.get("kept_out") or ()]
-    return "\n".join([_cell(description.get("name")), *pixels, table(rows), *assumed, *kept_out])
+    page = ["pictures and figures: edgegan inspect BUNDLE --page quality.html"]
+    page = page if "quality.html" in (description.get("files") or ()) else []
+    return "\n".join([_cell(description.get("name")), *pixels, table(rows), *assumed, *kept_out, *page])
 
 
 def engine_text(description: Mapping[str, Any]) -> str:
@@ -166,6 +171,7 @@ class ProgressBar:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._drawn = ""
+        self._begun = time.monotonic()
 
     def __enter__(self) -> Callable[[str, float], None] | None:
         """The function to call with (what is done now, share 0..1); None where nobody would see it."""
@@ -180,10 +186,19 @@ class ProgressBar:
     def _draw(self, what: str, share: float) -> None:
         full = round(_BAR * min(max(share, 0.0), 1.0))
         bar = "#" * full + "." * (_BAR - full)
-        line = f"[{bar}] {share:4.0%} {what}"
+        line = f"[{bar}] {share:4.0%} {what}{_left(time.monotonic() - self._begun, share)}"
+        line = line[: shutil.get_terminal_size().columns - 1]
         if line != self._drawn:  # a terminal is slow, and some count frames
             self._drawn = line
             print(f"\r\x1b[K{line}", end="", file=self._stream, flush=True)
+
+
+def _left(elapsed_s: float, share: float) -> str:
+    """How long it takes yet, roughly, of what takes long; nothing where that cannot be said."""
+    left_s = elapsed_s / share - elapsed_s if share > _TELLING_SHARE else 0.0
+    if elapsed_s < _TELLING_SECONDS or left_s < _TELLING_SECONDS:
+        return ""
+    return f", about {counted(round(left_s / 60), 'minute')} left" if left_s > 90 else ", about a minute left"
 
 
 def _latencies(latencies: Mapping[str, Mapping[str, Any] | None], percentiles: Sequence[str]) -> str:

@@ -352,3 +352,9 @@ def test_the_real_st_lpips_is_0_for_equal_pictures_and_grows_with_noise(models, 
     equal, near, far = (row["st_lpips"] for row in verdict.pictures)
     assert equal == pytest.approx(0, abs=1e-4)
     assert 0.0005 < near < far / 5
+
+
+@pytest.mark.parametrize(("name", "value"), [("ssim", 2), ("psnr_db", 100), ("psnr_worst_db", 120)])
+def test_what_nothing_can_reach_is_no_demand(name, value):
+    with pytest.raises(ConfigError, match=f"the gate's {name} is {value}"):
+        GATES["int8"].changed({name: value})

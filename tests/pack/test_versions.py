@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -155,6 +156,34 @@ def test_the_page_tells_all_versions_and_sets(packed):
     assert "<dt>Taken from</dt><dd>14 photos of photos</dd>" in page
     assert 'class="kept-out"' not in page
     assert f'<b>int8_onnxruntime</b> <span class="state">– left out</span>: {NOT_WORTH_IT["why"]}.' in page
+
+
+def test_the_page_can_be_taken_out(packed, model, tmp_path, capsys):
+    bundle, page = packed[0], tmp_path / "page.html"
+    assert cli.main(["inspect", str(bundle.path), "--page", str(page)]) == 0
+    assert page.read_bytes() == bundle.read_file("quality.html")
+    assert "--page quality.html" in capsys.readouterr().out
+    plain = PackOptions(input_range=(-1, 1), output_range=(-1, 1))
+    pack_model(model, tmp_path / "plain", plain)
+    assert cli.main(["inspect", str(tmp_path / "plain"), "--page", str(page)]) == 2
+    assert "has no page: it has FP32 alone" in capsys.readouterr().err
+    assert cli.main(["inspect", str(bundle.path), "--page", str(tmp_path / "no" / "x.html")]) == 2
+
+
+def test_a_place_where_nothing_can_be_written_is_refused_before_the_work(model, photos, monkeypatch):
+    monkeypatch.setattr(versions, "read_sets", lambda *given: pytest.fail("worked before"))
+    with pytest.raises(UserError, match="cannot write the bundle"):
+        pack_model(model, Path("/proc/no/b.edgegan"), _options(photos))
+
+
+def test_a_mistake_in_a_gate_names_its_line(model, tmp_path, capsys):
+    (tmp_path / "r.yaml").write_text("name: a\ngates:\n  int8: {psnr: 40}\n")
+    assert (
+        cli.main(["pack", str(model), "--recipe", str(tmp_path / "r.yaml"), "-o", str(tmp_path / "b")]) == 2
+    )
+    error = capsys.readouterr().err
+    assert "r.yaml:2" in error
+    assert "did you mean 'psnr_db'?" in error
 
 
 def test_progress_goes_forward_to_its_end(packed):
@@ -319,7 +348,7 @@ def test_a_precision_that_fails_is_kept_out_and_the_rest_is_written(model, photo
 def test_fp16_that_fails_is_kept_out_too(model, tmp_path):
     options = PackOptions(
         precisions=("fp32", "fp16"),
-        gates={"fp16": {"psnr_db": 100}},
+        gates={"fp16": {"psnr_db": 98}},
         input_range=(-1, 1),
         output_range=(-1, 1),
     )
@@ -384,13 +413,25 @@ def test_judging_goes_forward_picture_by_picture(packed):
     assert judging == sorted(judging)
 
 
-def test_too_little_int8_is_kept_out(model, photos, tmp_path):
-    """The gate can be met by leaving nearly everything float."""
+def test_too_little_int8_is_kept_out(photos, tmp_path):
+    """Most of the work is a depthwise convolution, which stays float."""
+    net = Net()
+    x = net.conv("x", 3, 8)
+    x = net.add("Conv", x, net.weight(8, 1, 15, 15), pads=[7] * 4, group=8)
+    net.finish(net.conv(x, 8, 3), "Tanh")
+    onnx.save(net.model([1, 3, *SIZE]), path := tmp_path / "depthwise.onnx")
+    described = pack_model(path, tmp_path / "b", _options(photos, ("fp32", "int8")))
+    assert list(described["models"]) == ["fp32"]
+    why = {one["precision"]: one["why"] for one in described["kept_out"]}
+    assert "19% of the MACs can be INT8 and draw well enough, 20% are wanted" in why["int8"]
+
+
+def test_what_the_best_int8_reaches_is_said_where_the_gate_asks_for_more(model, photos, tmp_path):
     gates = {"int8": {"psnr_db": 90, "psnr_worst_db": 60, "ssim": None}}
     described = pack_model(model, tmp_path / "b", _options(photos, ("fp32", "int8"), gates))
     assert list(described["models"]) == ["fp32"]
-    why = [one["why"] for one in described["kept_out"]]
-    assert any("of the MACs can be INT8 and draw well enough, 20% are wanted" in text for text in why), why
+    int8 = next(one for one in described["kept_out"] if one["precision"] == "int8")
+    assert 40 < int8["quality"]["psnr_db"] < 90, "and not that of float"
 
 
 # -- The checks can fail
@@ -510,7 +551,7 @@ def test_ctrl_c_leaves_no_bundle_and_the_next_one_goes_on(
         return measured(self, table, numbers)
 
     monkeypatch.setattr(Studio, "_measured", measure)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="goes on where"):
         pack_model(model, tmp_path / "b.edgegan", _options(photos))
     assert [name for name in os.listdir(tmp_path) if name != "cache"] == []
     (kept,) = (cache / "edgegan/quantise").iterdir()

@@ -1,6 +1,7 @@
 """Three disjoint sets of pictures: to calibrate with, to search with, and to judge with, which is read once."""
 
 import hashlib
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
@@ -18,6 +19,8 @@ from edgegan.recorded import Source, open_source
 from edgegan.resources import resource
 
 __all__ = ["FEWEST", "Picture", "Sets", "read_sets"]
+
+log = logging.getLogger(__name__)
 
 FEWEST = 9
 _FEWEST_TO_JUDGE = 3
@@ -92,16 +95,24 @@ def _photos(source: Source, path: Path, size: tuple[int, int], seed: int) -> lis
     lot = np.random.default_rng(seed).permutation(source.length)[:_MOST_READ]
     chosen, framing = set(lot.tolist()), Framing(size)
     found: dict[str, Picture] = {}
+    unreadable: list[str] = []
     for index in range(source.length):
-        with suppress(CameraError):  # a picture that cannot be read is left out
+        try:
             if index not in chosen:
                 source.skip()
                 continue
             pixels = source.next()
-            if pixels is None:
-                break
-            picture = framing(pixels)
-            found.setdefault(_digest(picture), Picture(source.latest, picture))
+        except CameraError as error:
+            unreadable += [error.message] if index in chosen else []
+            continue
+        if pixels is None:
+            break
+        picture = framing(pixels)
+        found.setdefault(_digest(picture), Picture(source.latest, picture))
+    if unreadable:
+        log.warning(
+            "%d of %d pictures are left out: %s", len(unreadable), len(chosen), "; ".join(unreadable[:3])
+        )
     return list(found.values())
 
 

@@ -173,13 +173,15 @@ def test_a_scene_that_was_taken_often_does_not_fill_a_set_beyond_its_size(tmp_pa
         assert counts[2] <= 18, counts
 
 
-def test_what_cannot_be_read_is_left_out(tmp_path):
+def test_what_cannot_be_read_is_left_out(tmp_path, caplog):
     folder = _folder(tmp_path, [_scene(n) for n in range(12)])
     (folder / "0.png").write_bytes(b"no picture")
     (folder / "3.png").write_bytes((folder / "3.png").read_bytes()[:40])
     (folder / "empty.jpg").touch()
     (folder / "notes.txt").write_text("no picture either")
     assert read_sets(folder, SIZE).source == "10 photos of photos"
+    assert "3 of 13 pictures are left out" in caplog.text
+    assert "0.png" in caplog.text
 
 
 def test_of_many_pictures_some_are_drawn_by_lot(tmp_path, monkeypatch):
